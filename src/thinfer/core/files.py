@@ -1,0 +1,126 @@
+"""Files that are whole or absent: atomic writes, staged folders, and a lock that dies with us."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from thinfer.errors import InternalError, UserError
+
+__all__ = ["lock_folder", "staged_folder", "write_atomic"]
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never a part.
+
+    Args:
+        path: the file; its folder exists.
+        data: bytes, or text written as UTF-8.
+
+    Raises:
+        InternalError: the disk is full or the folder cannot be written; the old file stays.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    handle, name = -1, ""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(raw)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except OSError as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        raise _write_failed(path, error) from error
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Build a folder beside its place and rename it there when the block ends well.
+
+    An older folder at `target` is replaced only then, and removed last. When the block fails,
+    the older folder stays as it was and the half-built one is removed.
+
+    Args:
+        target: where the folder shall stand.
+
+    Yields:
+        The empty staging folder, on the same file system.
+
+    Raises:
+        InternalError: the disk is full or the parent cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.staging-"))
+        staging.chmod(0o755)
+    except OSError as error:
+        raise _write_failed(target, error) from error
+    try:
+        yield staging
+        _swap_in(staging, target)
+    except OSError as error:
+        raise _write_failed(target, error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap_in(staging: Path, target: Path) -> None:
+    old = None
+    if target.exists():
+        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old-"))
+        target.rename(old / "old")
+    try:
+        staging.rename(target)
+    except OSError:
+        if old is not None:
+            (old / "old").rename(target)
+        raise
+    finally:
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder for one process; the system frees the lock even after a kill.
+
+    Args:
+        folder: made if absent; the lock file in it is named `lock`.
+
+    Raises:
+        UserError: another process holds it.
+        InternalError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / "lock").open("a+")
+    except OSError as error:
+        raise _write_failed(folder, error) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.seek(0)
+            holder = stream.read().strip() or "unknown"
+            what = f"'{folder}' is in use by another run"
+            raise UserError(
+                what, got=f"process {holder}", do="wait for it, or name another --out"
+            ) from error
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def _write_failed(path: Path, error: OSError) -> InternalError:
+    what = f"'{path}' cannot be written"
+    return InternalError(
+        what, got=error.strerror or str(error), do="free space or mend the rights, then run again"
+    )
