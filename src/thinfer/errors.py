@@ -43,7 +43,12 @@ class ThinferError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(
-        self, what: str, *, expected: str | None = None, got: str | None = None, do: str | None = None
+        self,
+        what: str,
+        *,
+        expected: str | None = None,
+        got: str | None = None,
+        do: str | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what

@@ -51,7 +51,9 @@ def from_json(cls: type[T], body: object) -> T:
     if kind is not None:
         found = (rest.pop("kind", None), rest.pop("version", None))
         if found != (kind, getattr(cls, "VERSION", None)):
-            raise _mismatch(cls, f"kind {kind!r} version {getattr(cls, 'VERSION', None)}", str(found))
+            raise _mismatch(
+                cls, f"kind {kind!r} version {getattr(cls, 'VERSION', None)}", str(found)
+            )
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is a dataclass
     unknown = sorted(set(rest) - set(fields))
@@ -60,7 +62,9 @@ def from_json(cls: type[T], body: object) -> T:
     missing = [name for name, field in fields.items() if name not in rest and _is_required(field)]
     if missing:
         raise _mismatch(cls, "all required keys", f"missing keys {missing}")
-    return cls(**{key: _read(hints[key], item, f"{cls.__name__}.{key}") for key, item in rest.items()})
+    return cls(
+        **{key: _read(hints[key], item, f"{cls.__name__}.{key}") for key, item in rest.items()}
+    )
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

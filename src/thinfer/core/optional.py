@@ -49,6 +49,4 @@ def require(name: str) -> ModuleType:
     except ImportError as error:
         what = f"the optional library '{top}' cannot be imported"
         extra = EXTRAS[top]
-        raise EngineError(
-            what, got=str(error), do=f"pip install 'thinfer[{extra}]'"
-        ) from error
+        raise EngineError(what, got=str(error), do=f"pip install 'thinfer[{extra}]'") from error
