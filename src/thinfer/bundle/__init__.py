@@ -1,1 +1,23 @@
-"""TODO-LEVEL."""
+"""Level 2: the artifact on disk; a folder that is valid or refused, never half-read. No torch."""
+
+from thinfer.bundle.golden import GoldenSet, choose_golden, draw_sequences
+from thinfer.bundle.layout import LAYOUT
+from thinfer.bundle.manifest import EngineEntry, Manifest
+from thinfer.bundle.store import Bundle, open_bundle
+from thinfer.bundle.weights import encode_weights, weight_shapes
+from thinfer.bundle.write import update_manifest, write_bundle
+
+__all__ = [
+    "LAYOUT",
+    "Bundle",
+    "EngineEntry",
+    "GoldenSet",
+    "Manifest",
+    "choose_golden",
+    "draw_sequences",
+    "encode_weights",
+    "open_bundle",
+    "update_manifest",
+    "weight_shapes",
+    "write_bundle",
+]

@@ -1,1 +1,16 @@
-"""TODO-LEVEL."""
+"""Level 3: what turns a packed batch into logits; the registry finds an engine by its name."""
+
+from thinfer.engine.base import Engine, EngineInfo, EngineSpec, check_batch
+from thinfer.engine.grouping import plan_groups
+from thinfer.engine.registry import available_engines, open_engine, open_engine_folder
+
+__all__ = [
+    "Engine",
+    "EngineInfo",
+    "EngineSpec",
+    "available_engines",
+    "check_batch",
+    "open_engine",
+    "open_engine_folder",
+    "plan_groups",
+]
