@@ -1,0 +1,111 @@
+"""The default engine: ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as _native
+
+from thinfer.architecture import Architecture
+from thinfer.engine.base import EngineInfo, EngineSpec
+from thinfer.engine.padded import Padding, run_padded
+from thinfer.errors import EngineError
+from thinfer.text.batch import Batch
+
+__all__ = ["OnnxRuntimeEngine"]
+
+# ONNX Runtime's own exceptions have no common root; C++ errors without a class of their own
+# arrive as RuntimeError.
+_FAILURES: tuple[type[Exception], ...] = (
+    RuntimeError,
+    *(
+        kind
+        for kind in vars(_native).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+)
+
+
+class OnnxRuntimeEngine:
+    """Runs an ONNX file; a batch is split by length so that little padding is computed.
+
+    Args:
+        folder: the bundle's root.
+        spec: its first file is the graph; options `grouping` (`length` or `none`) and
+            `overhead_tokens` (what one call costs, in tokens) steer the split.
+        architecture: the widths.
+        pad_id: id of the padding.
+        threads: threads of one call.
+
+    Raises:
+        EngineError: ONNX Runtime cannot load the graph.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: EngineSpec,
+        architecture: Architecture,
+        *,
+        pad_id: int,
+        threads: int,
+    ) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # One plan of memory is kept for every new input shape: with texts of all lengths that
+        # grows without end (microsoft/onnxruntime#11118). tests/e2e holds the memory flat.
+        options.enable_mem_pattern = False
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(folder / spec.files[0]), options, providers=["CPUExecutionProvider"]
+            )
+        except _FAILURES as error:
+            what = f"ONNX Runtime cannot load '{spec.files[0]}'"
+            raise EngineError(what, got=str(error)[:300]) from error
+        self._architecture = architecture
+        self._padding = Padding.from_options(pad_id, spec.options)
+        self._info = EngineInfo(
+            name="onnxruntime",
+            precision=spec.precision,
+            threads=threads,
+            version=onnxruntime.__version__,
+            max_length=architecture.max_length,
+            vocab=architecture.vocab,
+            classes=architecture.classes,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is."""
+        return self._info
+
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        """Compute the logits; see `Engine.run`.
+
+        Args:
+            batch: packed token ids.
+
+        Returns:
+            float32 `[sequences, classes]`.
+        """
+        return run_padded(self._call, batch, self._architecture, self._padding)
+
+    def _call(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        try:
+            logits: NDArray[np.float32] = self._session.run(["logits"], feed)[0]
+        except _FAILURES as error:
+            what = "ONNX Runtime failed to run a batch"
+            raise EngineError(
+                what, got=f"{type(error).__name__} on {feed['input_ids'].shape} tokens"
+            ) from error
+        return logits
+
+    def close(self) -> None:
+        """Free the session."""
+        if hasattr(self, "_session"):
+            del self._session

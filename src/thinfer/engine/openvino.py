@@ -1,0 +1,111 @@
+"""OpenVINO on the CPU: FP32, BF16 and INT8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.architecture import Architecture
+from thinfer.core.optional import require
+from thinfer.engine.base import EngineInfo, EngineSpec
+from thinfer.engine.padded import Feed, Padding, run_padded
+from thinfer.errors import EngineError
+from thinfer.text.batch import Batch
+
+__all__ = ["OpenVinoEngine"]
+
+# What the products are computed in where they are not INT8. Left to itself the plugin picks
+# BF16 wherever the CPU has it, and a model called FP32 would not be one.
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+class OpenVinoEngine:
+    """Runs an OpenVINO model; a batch is split by length so that little padding is computed.
+
+    Args:
+        folder: the bundle's root.
+        spec: its first file is the `.xml`; padding options as for `onnxruntime`.
+        architecture: the widths.
+        pad_id: id of the padding.
+        threads: threads of one call.
+
+    Raises:
+        EngineError: OpenVINO is missing or cannot load the model.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: EngineSpec,
+        architecture: Architecture,
+        *,
+        pad_id: int,
+        threads: int,
+    ) -> None:
+        openvino = require("openvino")
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": _HINTS[spec.precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            # The service, and not the engine, knows who else runs on these cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            core = openvino.Core()
+            self._model = core.compile_model(str(folder / spec.files[0]), "CPU", settings)
+        except RuntimeError as error:
+            what = f"OpenVINO cannot load '{spec.files[0]}'"
+            raise EngineError(what, got=str(error)[:300]) from error
+        # An infer request is not to be shared by two threads: idle ones wait here.
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        self._architecture = architecture
+        self._padding = Padding.from_options(pad_id, spec.options)
+        self._info = EngineInfo(
+            name="openvino",
+            precision=spec.precision,
+            threads=threads,
+            version=openvino.__version__.partition("-")[0],
+            max_length=architecture.max_length,
+            vocab=architecture.vocab,
+            classes=architecture.classes,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is."""
+        return self._info
+
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        """Compute the logits; see `Engine.run`.
+
+        Args:
+            batch: packed token ids.
+
+        Returns:
+            float32 `[sequences, classes]`.
+        """
+        return run_padded(self._call, batch, self._architecture, self._padding)
+
+    def _call(self, feed: Feed) -> NDArray[np.float32]:
+        try:
+            request = self._idle.get_nowait()
+        except Empty:
+            request = self._model.create_infer_request()
+        try:
+            result = request.infer(feed, share_inputs=True)
+            logits: NDArray[np.float32] = np.array(result[0], dtype=np.float32)  # our own copy
+        except RuntimeError as error:
+            what = "OpenVINO failed to run a batch"
+            raise EngineError(what, got=f"{feed['input_ids'].shape} tokens: {error}") from error
+        self._idle.put(request)
+        return logits
+
+    def close(self) -> None:
+        """Free the model and its requests."""
+        self._idle = SimpleQueue()
+        self._model = None

@@ -1,0 +1,94 @@
+"""Running a packed batch on an engine that wants rectangles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.architecture import Architecture
+from thinfer.engine.base import check_batch
+from thinfer.engine.grouping import plan_groups
+from thinfer.errors import UserError
+from thinfer.text.batch import Batch
+
+__all__ = ["Feed", "Padding", "run_padded"]
+
+Feed: TypeAlias = dict[str, NDArray[np.int64]]
+
+# What one more call costs, in tokens of computing, until `tune` has measured it.
+_OVERHEAD_TOKENS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Padding:
+    """How a batch becomes rectangles.
+
+    Attributes:
+        pad_id: id written into the padding.
+        by_length: True splits a batch into groups of like length; False pads it as one.
+        overhead_tokens: what one more call costs, in tokens of computing.
+    """
+
+    pad_id: int
+    by_length: bool
+    overhead_tokens: int
+
+    @classmethod
+    def from_options(cls, pad_id: int, options: Mapping[str, object]) -> Padding:
+        """Read the padding of an engine from its stored options.
+
+        Args:
+            pad_id: id written into the padding.
+            options: `grouping` is `length` (default) or `none`; `overhead_tokens` a whole number.
+
+        Raises:
+            UserError: an option has another value.
+        """
+        grouping = options.get("grouping", "length")
+        overhead = options.get("overhead_tokens", _OVERHEAD_TOKENS)
+        if grouping not in ("length", "none") or not isinstance(overhead, int):
+            what = "the engine's padding options cannot be read"
+            expected = "grouping 'length' or 'none', overhead_tokens a whole number"
+            raise UserError(what, expected=expected, got=f"{grouping!r}, {overhead!r}")
+        return cls(pad_id=pad_id, by_length=grouping == "length", overhead_tokens=overhead)
+
+
+def run_padded(
+    call: Callable[[Feed], NDArray[np.float32]],
+    batch: Batch,
+    architecture: Architecture,
+    padding: Padding,
+) -> NDArray[np.float32]:
+    """Run a batch as one or more rectangles and put the rows back in order.
+
+    Args:
+        call: takes `input_ids`, `attention_mask`, `token_type_ids` (int64 `[batch, length]`) and
+            gives float32 `[batch, classes]`.
+        batch: packed token ids.
+        architecture: its limits are checked before anything is run.
+        padding: how to split and pad.
+
+    Returns:
+        float32 `[sequences, classes]`, rows in the order of the batch.
+    """
+    check_batch(batch, architecture)
+    if not len(batch):
+        return np.empty((0, architecture.classes), dtype=np.float32)
+    if not padding.by_length:
+        return call(_feed(batch, padding.pad_id))
+    groups = plan_groups(batch.lengths, overhead_tokens=padding.overhead_tokens)
+    if len(groups) == 1:
+        return call(_feed(batch, padding.pad_id))
+    logits = np.empty((len(batch), architecture.classes), dtype=np.float32)
+    for rows in groups:
+        logits[rows] = call(_feed(batch.select(rows), padding.pad_id))
+    return logits
+
+
+def _feed(batch: Batch, pad_id: int) -> Feed:
+    ids, mask, types = batch.padded(pad_id)
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}

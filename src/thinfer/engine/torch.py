@@ -1,0 +1,104 @@
+"""PyTorch: our own encoder on the CPU or a CUDA device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from thinfer.architecture import Architecture
+from thinfer.engine.base import EngineInfo, EngineSpec
+from thinfer.engine.padded import Feed, Padding, run_padded
+from thinfer.errors import EngineError
+from thinfer.nn.encoder import EncoderClassifier
+from thinfer.text.batch import Batch
+
+__all__ = ["TorchEngine"]
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TorchEngine:
+    """Runs the bundle's own weights in PyTorch.
+
+    Args:
+        folder: the bundle's root.
+        spec: its first file is the safetensors file; option `device` is `cpu` (default) or a
+            CUDA device; padding options as for `onnxruntime`.
+        architecture: the widths.
+        pad_id: id of the padding.
+        threads: threads of one call; the setting is the whole process's.
+
+    Raises:
+        EngineError: the weights or the device cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: EngineSpec,
+        architecture: Architecture,
+        *,
+        pad_id: int,
+        threads: int,
+    ) -> None:
+        if spec.precision not in _DTYPES:
+            what = f"the torch engine has no precision '{spec.precision}'"
+            raise EngineError(what, expected=", ".join(_DTYPES))
+        self._device = torch.device(str(spec.options.get("device", "cpu")))
+        if self._device.type == "cuda" and not torch.cuda.is_available():
+            what = "the torch engine was asked for a CUDA device and there is none"
+            raise EngineError(what, do="use --engine onnxruntime, or run where CUDA is")
+        self._threads = threads
+        model = EncoderClassifier(architecture)
+        try:
+            model.load_state_dict(load_file(str(folder / spec.files[0])))
+        except (RuntimeError, SafetensorError) as error:
+            what = f"PyTorch cannot load '{spec.files[0]}'"
+            raise EngineError(what, got=str(error)[:300]) from error
+        self._model = model.to(self._device, _DTYPES[spec.precision]).eval()
+        self._architecture = architecture
+        self._padding = Padding.from_options(pad_id, spec.options)
+        self._info = EngineInfo(
+            name="torch",
+            precision=spec.precision,
+            threads=threads,
+            version=torch.__version__,
+            max_length=architecture.max_length,
+            vocab=architecture.vocab,
+            classes=architecture.classes,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is."""
+        return self._info
+
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        """Compute the logits; see `Engine.run`.
+
+        Args:
+            batch: packed token ids.
+
+        Returns:
+            float32 `[sequences, classes]`.
+        """
+        return run_padded(self._call, batch, self._architecture, self._padding)
+
+    def _call(self, feed: Feed) -> NDArray[np.float32]:
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        inputs = [torch.from_numpy(feed[name]).to(self._device) for name in _INPUTS]
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = self._model(*inputs).float().cpu().numpy()
+        return logits
+
+    def close(self) -> None:
+        """Nothing to free before the object itself goes."""
+
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")

@@ -1,0 +1,93 @@
+"""Hugging Face transformers, eager FP32: the reference that every speed is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForSequenceClassification
+from transformers import __version__ as transformers_version
+
+from thinfer.architecture import Architecture
+from thinfer.engine.base import EngineInfo, EngineSpec
+from thinfer.engine.padded import Feed, Padding, run_padded
+from thinfer.errors import EngineError
+from thinfer.text.batch import Batch
+
+__all__ = ["TransformersEngine"]
+
+
+class TransformersEngine:
+    """Runs a Hugging Face directory as its users do: eager, FP32, padded to the longest text.
+
+    Args:
+        folder: the Hugging Face directory.
+        spec: precision `fp32`; its files are not looked at.
+        architecture: the widths.
+        pad_id: id of the padding.
+        threads: threads of one call; the setting is the whole process's.
+
+    Raises:
+        EngineError: transformers cannot load the directory.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: EngineSpec,
+        architecture: Architecture,
+        *,
+        pad_id: int,
+        threads: int,
+    ) -> None:
+        try:
+            model = AutoModelForSequenceClassification.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False, dtype=torch.float32
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            what = "transformers cannot load the directory"
+            raise EngineError(what, got=str(error)[:300]) from error
+        self._model = model.eval()
+        self._architecture = architecture
+        self._threads = threads
+        self._padding = Padding.from_options(pad_id, {"grouping": "none", **spec.options})
+        self._info = EngineInfo(
+            name="transformers",
+            precision="fp32",
+            threads=threads,
+            version=transformers_version,
+            max_length=architecture.max_length,
+            vocab=architecture.vocab,
+            classes=architecture.classes,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is."""
+        return self._info
+
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        """Compute the logits; see `Engine.run`.
+
+        Args:
+            batch: packed token ids.
+
+        Returns:
+            float32 `[sequences, classes]`.
+        """
+        return run_padded(self._call, batch, self._architecture, self._padding)
+
+    def _call(self, feed: Feed) -> NDArray[np.float32]:
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        inputs = {name: torch.from_numpy(value) for name, value in feed.items()}
+        if self._architecture.type_rows < 2:
+            inputs.pop("token_type_ids")
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = self._model(**inputs).logits.numpy()
+        return logits
+
+    def close(self) -> None:
+        """Nothing to free before the object itself goes."""

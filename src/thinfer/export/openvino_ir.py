@@ -1,0 +1,64 @@
+"""OpenVINO's intermediate representation: FP32, FP16-stored for BF16, and INT8 through NNCF."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from thinfer.core.optional import require
+from thinfer.text.batch import Batch
+
+__all__ = ["write_ir"]
+
+_CALIBRATION_TEXTS = 300
+
+
+def write_ir(
+    graph: bytes,
+    target: Path,
+    *,
+    precision: str,
+    pad_id: int,
+    calibration: Batch | None,
+    smooth: float | None = None,
+) -> None:
+    """Convert a plain ONNX graph and write `target` (.xml) and its `.bin` beside it.
+
+    Args:
+        graph: the serialised standard-operator graph.
+        target: the `.xml` file; its folder exists.
+        precision: `fp32`; `bf16` (weights stored as FP16, half the bytes); `int8` (products
+            quantised after training, weights per channel, activations per tensor, calibrated).
+        pad_id: id of the padding.
+        calibration: token ids of the user's own text; needed for `int8`.
+        smooth: SmoothQuant's alpha for `int8` (Xiao et al. 2022); None takes NNCF's own.
+    """
+    openvino = require("openvino")
+    model = openvino.Core().read_model(graph)
+    if precision == "int8" and calibration is not None:
+        model = _quantise(model, calibration, pad_id, smooth)
+    openvino.save_model(model, str(target), compress_to_fp16=precision == "bf16")
+
+
+def _quantise(model: Any, calibration: Batch, pad_id: int, smooth: float | None) -> Any:  # noqa: ANN401 - OpenVINO ships no types
+    nncf = require("nncf")
+    nncf.set_log_level(logging.ERROR)
+    rows = range(min(len(calibration), _CALIBRATION_TEXTS))
+    samples = [_inputs(calibration.select([row]), pad_id) for row in rows]
+    advanced = None
+    if smooth is not None:
+        alphas = nncf.AdvancedSmoothQuantParameters(matmul=smooth)
+        advanced = nncf.AdvancedQuantizationParameters(smooth_quant_alphas=alphas)
+    return nncf.quantize(
+        model,
+        nncf.Dataset(samples),
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(samples),
+        advanced_parameters=advanced,
+    )
+
+
+def _inputs(batch: Batch, pad_id: int) -> dict[str, Any]:
+    ids, mask, types = batch.padded(pad_id)
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}

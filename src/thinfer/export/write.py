@@ -1,0 +1,121 @@
+"""Which files an engine reads, and how they are made from a model's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.architecture import Architecture
+from thinfer.engine.base import EngineSpec, Precision
+from thinfer.errors import UserError
+from thinfer.export.fusion import check_fusion
+from thinfer.export.graph import build_graph
+from thinfer.export.openvino_ir import write_ir
+from thinfer.text.batch import Batch
+
+__all__ = ["EXPORTERS", "ExportRequest", "write_engine"]
+
+ONNX_FILE = "model.onnx"
+_BOUNDS = {"fp32": 1e-3, "bf16": 0.5, "int8": 2.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """What is to be written, and where.
+
+    Attributes:
+        weights: canonical names → float32 arrays.
+        architecture: the widths.
+        folder: the bundle's root; files are written below it.
+        pad_id: id of the padding.
+        calibration: token ids of the user's own text; needed by `openvino` INT8.
+    """
+
+    weights: Mapping[str, NDArray[np.float32]]
+    architecture: Architecture
+    folder: Path
+    pad_id: int
+    calibration: Batch | None = None
+
+
+def write_engine(name: str, precision: Precision, request: ExportRequest) -> EngineSpec:
+    """Write the files that one engine reads.
+
+    Args:
+        name: an engine of `EXPORTERS`.
+        precision: a precision of that engine.
+        request: the model and the place.
+
+    Returns:
+        What the manifest stores about it.
+
+    Raises:
+        UserError: the engine cannot run that precision, or calibration text is missing.
+    """
+    exporter = EXPORTERS.get((name, precision))
+    if exporter is None:
+        what = f"engine '{name}' has no precision '{precision}'"
+        pairs = ", ".join(f"{engine} {kind}" for engine, kind in EXPORTERS)
+        raise UserError(what, expected=pairs, got=f"{name} {precision}")
+    if (name, precision) == ("openvino", "int8") and not request.calibration:
+        what = "OpenVINO INT8 needs text to calibrate on"
+        raise UserError(what, expected="--calibrate FILE", got="nothing")
+    return exporter(request, precision)
+
+
+def _write_onnx(request: ExportRequest, precision: Precision) -> EngineSpec:
+    model = build_graph(
+        request.weights,
+        request.architecture,
+        fused=True,
+        precision="int8" if precision == "int8" else "fp32",
+    )
+    target = request.folder / ONNX_FILE
+    target.write_bytes(model.SerializeToString(deterministic=True))
+    check_fusion(target, request.architecture)
+    return _spec("onnxruntime", precision, (ONNX_FILE,))
+
+
+def _write_openvino(request: ExportRequest, precision: Precision) -> EngineSpec:
+    model = build_graph(
+        request.weights,
+        request.architecture,
+        fused=False,
+        precision="int8" if precision == "int8" else "fp32",
+    )
+    files = tuple(f"engines/openvino/model.{ending}" for ending in ("xml", "bin"))
+    target = request.folder / files[0]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_ir(
+        model.SerializeToString(deterministic=True),
+        target,
+        precision=precision,
+        pad_id=request.pad_id,
+        calibration=request.calibration,
+    )
+    return _spec("openvino", precision, files)
+
+
+def _use_weights(request: ExportRequest, precision: Precision) -> EngineSpec:
+    """Torch runs the bundle's own weights: nothing more is written."""
+    del request
+    return _spec("torch", precision, ("weights.safetensors",))
+
+
+def _spec(name: str, precision: Precision, files: tuple[str, ...]) -> EngineSpec:
+    return EngineSpec(name=name, precision=precision, files=files, logits_bound=_BOUNDS[precision])
+
+
+EXPORTERS: Mapping[tuple[str, Precision], Callable[[ExportRequest, Precision], EngineSpec]] = {
+    ("onnxruntime", "fp32"): _write_onnx,
+    ("onnxruntime", "int8"): _write_onnx,
+    ("openvino", "fp32"): _write_openvino,
+    ("openvino", "bf16"): _write_openvino,
+    ("openvino", "int8"): _write_openvino,
+    ("torch", "fp32"): _use_weights,
+    ("torch", "bf16"): _use_weights,
+}
