@@ -1,0 +1,296 @@
+"""`Classifier` = tokenizer + engine + labels: text in, predictions out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.bundle import Bundle, open_bundle
+from thinfer.engine import Engine, check_golden, open_engine
+from thinfer.errors import EngineError, ThinferError, UserError, at
+from thinfer.text.batch import Batch
+from thinfer.text.tokenizer import Encoding, Tokenizer
+
+__all__ = ["Classifier", "Prediction"]
+
+Logits = NDArray[np.float32]
+Function = Literal["softmax", "sigmoid", "none"]
+
+BATCH_ROWS = 32
+BATCH_TOKENS = 16_384  # padding included; bounds the memory of one call
+_NOT_GIVEN: Any = object()  # tells `top_k=1` from no `top_k`, as the pipeline of transformers does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """The answer for one text.
+
+    Attributes:
+        label: the best label.
+        score: its score, 0 … 1.
+        scores: score of every label, in the order of the logits.
+        truncated: True where the text was cut to the longest length of the bundle.
+        tokens: tokens that were run, specials included.
+    """
+
+    label: str
+    score: float
+    scores: Mapping[str, float]
+    truncated: bool
+    tokens: int
+
+
+class Classifier:
+    """Classify texts with a bundle; open one with `Classifier.open`.
+
+    Args:
+        bundle: an opened bundle.
+        engine: an engine of that bundle.
+        tokenizer: the bundle's tokenizer.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine, tokenizer: Tokenizer) -> None:
+        self.bundle = bundle
+        self.engine = engine
+        self.tokenizer = tokenizer
+        manifest = bundle.manifest
+        is_sigmoid = len(manifest.labels) == 1
+        is_sigmoid |= manifest.problem_type == "multi_label_classification"
+        self._function: Function = "sigmoid" if is_sigmoid else "softmax"
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path | Bundle,
+        *,
+        engine: str | None = None,
+        threads: int | None = None,
+        verify: bool = True,
+    ) -> Classifier:
+        """Open a bundle with an engine, and run the golden set through it.
+
+        Args:
+            bundle: path of a bundle, or an opened one.
+            engine: an engine that the bundle lists; the chosen one when absent.
+            threads: threads of one call; the usable cores when absent.
+            verify: False skips the digests of the files; the golden set is always run.
+
+        Returns:
+            A classifier whose answers on the golden set are those of the reference.
+
+        Raises:
+            ThinferError: DataError of a damaged bundle, EngineError of an engine that is missing
+                or gives other labels or logits than the reference.
+        """
+        opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle, verify=verify)
+        with at(bundle=opened.path):
+            tokenizer = Tokenizer.from_json(
+                opened.tokenizer_text(), max_length=opened.manifest.max_length
+            )
+            runner = open_engine(opened, engine, threads)
+            try:
+                check_golden(opened, runner)
+            except ThinferError:
+                runner.close()
+                raise
+        return cls(opened, runner, tokenizer)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each class, in the order of the logits."""
+        return self.bundle.manifest.labels
+
+    @property
+    def version(self) -> str:
+        """The first 12 digits of the bundle's content digest."""
+        return self.bundle.version
+
+    def __call__(
+        self,
+        inputs: str | Mapping[str, str] | Sequence[str | Mapping[str, str]],
+        *,
+        top_k: int | None = _NOT_GIVEN,
+        function_to_apply: Function | None = None,
+    ) -> Any:  # noqa: ANN401 - the shape follows the input, as in transformers
+        """Give what `transformers.pipeline("text-classification")` gives.
+
+        Args:
+            inputs: a text, `{"text", "text_pair"}`, or a list of these.
+            top_k: so many labels, best first; None for all of them.
+            function_to_apply: another function from logits to scores than the model's own.
+
+        Returns:
+            `{"label", "score"}` for each input, or a list of these where `top_k` is given. A
+            single text without `top_k` gives a list of one.
+        """
+        is_single = isinstance(inputs, str | Mapping)
+        items = [inputs] if isinstance(inputs, str | Mapping) else list(inputs)
+        logits = self._logits_of_items([_split_item(item) for item in items])
+        scores = _to_scores(logits, function_to_apply or self._function)
+        if top_k is _NOT_GIVEN:
+            best = [self._rank(row)[0] for row in scores]
+            return best if isinstance(inputs, str) or not is_single else best[0]
+        ranked = [self._rank(row)[:top_k] for row in scores]
+        return ranked[0] if is_single else ranked
+
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
+        """Classify texts; an empty text is answered, a long one is cut and says so.
+
+        Args:
+            texts: any number of texts.
+            pairs: the second text of each, for models of text pairs.
+
+        Returns:
+            One prediction a text, in their order.
+        """
+        return self.predict_encoded(self.tokenizer.encode(texts, pairs))
+
+    def predict_encoded(self, encoding: Encoding) -> list[Prediction]:
+        """Classify texts that `tokenizer.encode` has encoded.
+
+        Args:
+            encoding: ids, and which texts were cut.
+
+        Returns:
+            One prediction a sequence, in their order.
+        """
+        return self.to_predictions(
+            self.run_batch(encoding.batch),
+            truncated=encoding.truncated,
+            tokens=encoding.batch.lengths,
+        )
+
+    def to_predictions(
+        self, logits: Logits, *, truncated: NDArray[np.bool_], tokens: NDArray[np.int64]
+    ) -> list[Prediction]:
+        """Turn logits into predictions.
+
+        Args:
+            logits: float32 `[sequences, classes]`.
+            truncated: bool `[sequences]`.
+            tokens: int64 `[sequences]`.
+
+        Returns:
+            One prediction a row.
+        """
+        scores = _to_scores(logits, self._function)
+        best = scores.argmax(axis=1)
+        return [
+            Prediction(
+                label=self.labels[label],
+                score=row[label],
+                scores=dict(zip(self.labels, row, strict=True)),
+                truncated=bool(cut),
+                tokens=int(length),
+            )
+            for row, label, cut, length in zip(
+                scores.tolist(), best.tolist(), truncated, tokens, strict=True
+            )
+        ]
+
+    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Logits:
+        """Compute the logits of texts.
+
+        Args:
+            texts: any number of texts.
+            pairs: the second text of each.
+
+        Returns:
+            float32 `[sequences, classes]`.
+        """
+        return self.run_batch(self.tokenizer.encode(texts, pairs).batch)
+
+    def run_batch(self, batch: Batch) -> Logits:
+        """Run sequences through the engine, in calls of bounded size.
+
+        Args:
+            batch: any number of sequences.
+
+        Returns:
+            float32 `[sequences, classes]`, rows in the order of the batch.
+        """
+        parts = [self.engine.run(batch.select(rows)) for rows in _slices(batch.lengths)]
+        empty = np.empty((0, len(self.labels)), dtype=np.float32)
+        return np.concatenate([*parts, empty]) if len(parts) != 1 else parts[0]
+
+    def close(self) -> None:
+        """Free the engine; calling it twice is harmless."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _logits_of_items(self, items: list[tuple[str, str | None]]) -> Logits:
+        """Logits of texts of which some have a pair, float32 `[items, classes]`."""
+        logits = np.empty((len(items), len(self.labels)), dtype=np.float32)
+        alone = [row for row, (_, pair) in enumerate(items) if pair is None]
+        paired = [row for row, (_, pair) in enumerate(items) if pair is not None]
+        logits[alone] = self.logits([items[row][0] for row in alone])
+        logits[paired] = self.logits(
+            [items[row][0] for row in paired], [items[row][1] or "" for row in paired]
+        )
+        return logits
+
+    def _rank(self, scores: Logits) -> list[dict[str, Any]]:
+        answers = [
+            {"label": label, "score": score}
+            for label, score in zip(self.labels, scores.tolist(), strict=True)
+        ]
+        return sorted(answers, key=lambda answer: -answer["score"])
+
+
+def _split_item(item: object) -> tuple[str, str | None]:
+    """A text and its pair; a mapping has `text` and perhaps `text_pair`."""
+    if isinstance(item, str):
+        return item, None
+    if isinstance(item, Mapping) and set(item) <= {"text", "text_pair"}:
+        text, pair = item.get("text"), item.get("text_pair")
+        if isinstance(text, str) and (pair is None or isinstance(pair, str)):
+            return text, pair
+    what = "an input cannot be classified"
+    expected = 'a text, or {"text": …, "text_pair": …}'
+    raise UserError(what, expected=expected, got=repr(item)[:80])
+
+
+def _to_scores(logits: Logits, function: Function) -> Logits:
+    """Scores float32 `[sequences, classes]`, by the formulas of the transformers pipeline."""
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad):
+        what = "the engine gave no finite logits"
+        raise EngineError(what, got=f"row {bad[0]}: {logits[bad[0]].tolist()}")
+    if function == "none":
+        return logits
+    if function == "sigmoid":
+        with np.errstate(over="ignore"):  # exp(-x) → inf gives the right 0
+            return np.float32(1.0) / (np.float32(1.0) + np.exp(-logits))
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: Logits = shifted / shifted.sum(axis=1, keepdims=True)
+    return result
+
+
+def _slices(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Consecutive rows of one call: at most 32, and a bounded padded size."""
+    start = 0
+    while start < len(lengths):
+        stop, longest = start + 1, int(lengths[start])
+        while stop < len(lengths) and stop - start < BATCH_ROWS:
+            longest = max(longest, int(lengths[stop]))
+            if (stop - start + 1) * longest > BATCH_TOKENS:
+                break
+            stop += 1
+        yield np.arange(start, stop, dtype=np.int64)
+        start = stop

@@ -1,0 +1,203 @@
+"""`Classifier`: opened only when the golden set agrees; answers in the pipeline's shapes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import thinfer
+from tests.support.bundles import CLS, SEP, VOCABULARY, expected_label, make_fake_bundle
+from thinfer.bundle import LAYOUT, Bundle, update_manifest
+from thinfer.classifier import Classifier, Prediction
+from thinfer.engine.fake import fake_logits
+from thinfer.errors import DataError, EngineError, UserError
+from thinfer.text.batch import Batch
+
+TEXTS = ["spam", "你好", "", "x " * 250, "spam"]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return make_fake_bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def classifier(bundle: Bundle) -> Classifier:
+    return Classifier.open(bundle.path, threads=1)
+
+
+def change_golden(bundle: Bundle, edit: Callable[[list[dict[str, Any]]], None]) -> Bundle:
+    lines = (bundle.path / LAYOUT.golden).read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    edit(rows)
+    raw = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    return update_manifest(bundle, bundle.manifest, files={LAYOUT.golden: raw})
+
+
+def test_predictions_are_the_engines_answers_in_order(bundle: Bundle) -> None:
+    with Classifier.open(bundle.path, threads=1) as classifier:
+        answers = classifier.predict(TEXTS)
+        assert [answer.label for answer in answers[:1]] == [
+            expected_label(
+                bundle, [CLS, *classifier.tokenizer.encode(["spam"]).batch.ids[1:-1], SEP]
+            )
+        ]
+        assert answers[0] == answers[4]
+        assert answers[2].tokens == 2  # an empty text is answered
+        assert answers[2].label == expected_label(bundle, [CLS, SEP])
+        assert [answer.truncated for answer in answers] == [False, False, False, True, False]
+        assert answers[3].tokens == 24
+        for answer in answers:
+            assert answer.score == max(answer.scores.values())
+            assert sum(answer.scores.values()) == pytest.approx(1, abs=1e-6)
+            assert tuple(answer.scores) == classifier.labels
+        assert classifier.version == bundle.version
+        assert classifier.predict([]) == []
+        logits = classifier.logits(["spam"])
+        assert logits.dtype == np.float32
+
+
+def test_many_texts_are_run_in_bounded_calls(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    run = classifier.engine.run
+
+    def spy(batch: Batch) -> Any:  # noqa: ANN401 - passes through
+        sizes.append(len(batch))
+        return run(batch)
+
+    monkeypatch.setattr(classifier.engine, "run", spy)
+    texts = [VOCABULARY[5 + index % 30] * (index % 20) for index in range(100)]
+    together = classifier.predict(texts)
+    assert max(sizes) <= 32
+    assert sum(sizes) == 100
+    assert together == [classifier.predict([text])[0] for text in texts]
+    monkeypatch.setattr("thinfer.classifier.BATCH_TOKENS", 48)
+    sizes.clear()
+    assert classifier.predict(["x " * 250] * 5) == [classifier.predict(["x " * 250])[0]] * 5
+    assert max(sizes) <= 48 // 22
+
+
+def test_the_call_takes_the_shapes_of_the_pipeline(classifier: Classifier) -> None:
+    one = classifier("spam")
+    assert one == [{"label": one[0]["label"], "score": one[0]["score"]}]
+    assert classifier(["spam", "spam"]) == one * 2
+    assert classifier({"text": "spam"}) == one[0]
+    assert classifier([]) == []
+    everything = classifier("spam", top_k=None)
+    assert everything[0] == one[0]
+    assert len(everything) == 3
+    scores = [answer["score"] for answer in everything]
+    assert scores == sorted(scores, reverse=True)
+    assert classifier("spam", top_k=1) == one
+    assert classifier(["spam"], top_k=2) == [everything[:2]]
+    paired = classifier([{"text": "spam", "text_pair": "x"}, "spam", {"text": "spam"}])
+    assert paired[1:] == one * 2
+    assert paired[0]["score"] != one[0]["score"]
+    logits = classifier.logits(["spam"])[0].tolist()
+    raw = classifier("spam", top_k=None, function_to_apply="none")
+    assert [answer["score"] for answer in raw] == sorted(logits, reverse=True)
+
+
+@pytest.mark.parametrize("bad", [[1], [{"content": "x"}], [["a", "b"]], [{"text": None}], [None]])
+def test_an_input_that_is_no_text_is_refused(classifier: Classifier, bad: list[Any]) -> None:
+    with pytest.raises(UserError, match="cannot be classified"):
+        classifier(bad)
+
+
+def test_many_labels_are_scored_each_by_itself(tmp_path: Path) -> None:
+    bundle = make_fake_bundle(tmp_path / "bundle", multi_label=True)
+    with Classifier.open(bundle.path, threads=1) as classifier:
+        logits = classifier.logits(["spam"])[0]
+        expected = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        answer = classifier.predict(["spam"])[0]
+        assert list(answer.scores.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_a_single_label_is_scored_by_a_sigmoid(tmp_path: Path) -> None:
+    bundle = make_fake_bundle(tmp_path / "bundle", labels=("only",))
+    with Classifier.open(bundle.path, threads=1) as classifier:
+        assert classifier("spam")[0]["score"] == pytest.approx(1 / (1 + np.exp(-4.0)))
+
+
+def test_an_engine_that_strays_is_refused_at_opening(bundle: Bundle) -> None:
+    def nudge(rows: list[dict[str, Any]]) -> None:
+        rows[2]["logits"][0] += 0.002
+
+    with pytest.raises(EngineError, match=r"golden row 2.*difference of 0\.002"):
+        Classifier.open(change_golden(bundle, nudge))
+    wide = replace(bundle.manifest.chosen, logits_bound=0.01)
+    update_manifest(bundle, replace(bundle.manifest, engines=(wide,)))
+    Classifier.open(bundle.path).close()
+
+
+def test_another_label_is_refused_even_within_the_bound(bundle: Bundle) -> None:
+    wide = replace(bundle.manifest.chosen, logits_bound=100.0)
+    bundle = update_manifest(bundle, replace(bundle.manifest, engines=(wide,)))
+    Classifier.open(bundle).close()
+
+    def swap(rows: list[dict[str, Any]]) -> None:
+        rows[4]["logits"] = rows[4]["logits"][1:] + rows[4]["logits"][:1]
+
+    with pytest.raises(EngineError, match=r"golden row 4.*label"):
+        Classifier.open(change_golden(bundle, swap))
+
+
+def test_an_engine_that_gives_nan_is_refused(tmp_path: Path) -> None:
+    bundle = make_fake_bundle(tmp_path / "bundle", options={"nan": True})
+    with pytest.raises(EngineError, match="golden row 0"):
+        Classifier.open(bundle)
+
+
+def test_nan_after_opening_is_an_error_and_no_answer(tmp_path: Path) -> None:
+    # the marker is a character that the golden set has not drawn
+    probe = make_fake_bundle(tmp_path / "probe")
+    drawn = set(probe.golden()[0].ids.tolist())
+    poison = next(token for token in range(5, 40) if token not in drawn)
+    bundle = make_fake_bundle(tmp_path / "bundle", options={"nan_on_id": poison})
+    with Classifier.open(bundle, threads=1) as classifier:
+        for call in (classifier, classifier.predict):
+            with pytest.raises(EngineError, match="row 1"):
+                call(["", VOCABULARY[poison]])
+
+
+def test_a_damaged_bundle_and_an_absent_engine_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match="openvino"):
+        Classifier.open(bundle, engine="openvino")
+    (bundle.path / LAYOUT.card).unlink()
+    with pytest.raises(DataError, match="README"):
+        Classifier.open(bundle.path)
+
+
+def test_the_engine_closes_with_the_classifier(classifier: Classifier) -> None:
+    classifier.close()
+    with pytest.raises(EngineError, match="closed"):
+        classifier.predict(["x"])
+
+
+def test_encoded_texts_are_answered_alike(classifier: Classifier) -> None:
+    encoding = classifier.tokenizer.encode(TEXTS)
+    answers: list[Prediction] = classifier.predict_encoded(encoding)
+    assert answers == classifier.predict(TEXTS)
+    expected = fake_logits(encoding.batch, classes=3)
+    assert (classifier.run_batch(encoding.batch) == expected).all()
+
+
+def test_the_package_offers_it_lazily_and_without_torch(bundle: Bundle) -> None:
+    assert thinfer.Classifier is Classifier
+    script = (
+        "import sys, thinfer; assert 'thinfer.classifier' not in sys.modules;"
+        f"c = thinfer.Classifier.open({str(bundle.path)!r}); c('x');"
+        "bad = {'torch', 'onnx', 'transformers'} & set(sys.modules);"
+        "raise SystemExit(str(bad) if bad else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
