@@ -1,0 +1,114 @@
+"""The report page in a real browser: what a reader sees, hovers and sorts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.chromium import CHROMIUM_ARGUMENTS, find_chromium
+from tests.support.sample_result import sample_result
+from thinfer.pipeline.report import render_report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = find_chromium()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_ARGUMENTS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    file = tmp_path / "report.html"
+    file.write_text(render_report(sample_result()), encoding="utf-8")
+    opened = browser.new_page(viewport={"width": 1100, "height": 900})
+    troubles: list[str] = []
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.on("console", lambda message: troubles.append(message.text))
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(file.as_uri())
+    yield opened
+    opened.close()
+    assert troubles == []
+    assert asked == [file.as_uri()]
+
+
+def test_the_chart_has_its_points_and_one_metric_is_shown(page: Page) -> None:
+    assert page.locator(".panel:visible").count() == 1
+    chart = page.locator(".panel:visible")
+    assert chart.locator(".point.kept").count() == 6
+    assert chart.locator(".point.chosen:visible").count() == 1
+
+
+def test_hovering_a_candidate_shows_its_facts_and_leaving_hides_them(page: Page) -> None:
+    page.locator(".panel:visible .point.chosen").hover()
+    tip = page.locator("#tip")
+    assert tip.is_visible()
+    assert "w2/3-int8" in tip.inner_text()
+    assert "7.4×" in tip.inner_text()
+    assert page.locator("#candidates tr.lit").count() == 1
+    page.mouse.move(1, 1)
+    assert not tip.is_visible()
+
+
+def test_refused_candidates_are_visible_with_their_reason(page: Page) -> None:
+    refused = page.locator(".panel:visible .point.refused")
+    assert refused.count() == 4
+    refused.last.hover()
+    assert "refused" in page.locator("#tip").inner_text()
+    assert "parity: 3 of 64" in page.locator(".unmeasured").inner_text()
+    assert page.locator("#candidates tr.refused .reason:visible").count() == 5
+
+
+def test_another_metric_can_be_chosen_and_a_point_reached_by_keyboard(page: Page) -> None:
+    page.get_by_text("macro_f1", exact=True).first.click()
+    chart = page.locator(".panel:visible svg")
+    assert "macro_f1" in (chart.get_attribute("aria-label") or "")
+    page.locator(".panel:visible .point.original").focus()
+    assert "original" in page.locator("#tip").inner_text()
+
+
+def test_a_heading_sorts_the_table_both_ways(page: Page) -> None:
+    head = page.locator("#candidates thead th", has_text="size")
+    first = page.locator("#candidates tbody tr").first.locator("th")
+    head.click()
+    assert first.inner_text() == "full-fp32"
+    head.click()
+    assert first.inner_text() == "w3/4-bf16-x"  # without a size: least of all
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1100])
+def test_it_fits_every_width_in_both_colours(
+    page: Page, tmp_path: Path, width: int, scheme: str
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    picture = page.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert picture.startswith(b"\x89PNG")
+    ink, paper = (
+        page.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("color", "backgroundColor")
+    )
+    assert ink != paper
+
+
+def test_every_metric_is_printed(page: Page) -> None:
+    page.emulate_media(media="print")
+    assert page.locator(".panel:visible").count() == page.locator(".panel").count()

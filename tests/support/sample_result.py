@@ -1,0 +1,403 @@
+"""A whole result of `compress --json`, for tests only: every figure in it is invented.
+
+It also fixes the optional fields that the report page understands beyond the ones DESIGN names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["sample_result"]
+
+_LABELS = ("normal", "spam", "abuse")
+
+
+def _metrics(accuracy: float, flagged: float, n: int) -> dict[str, Any]:
+    return {
+        "accuracy": accuracy,
+        "macro_f1": accuracy - 0.011,
+        "recall": {name: accuracy - 0.004 * place for place, name in enumerate(_LABELS)},
+        "precision": {name: accuracy - 0.003 * place for place, name in enumerate(_LABELS)},
+        "flagged_recall": flagged,
+        "flag_rate": 0.31,
+        "n": n,
+    }
+
+
+def _shape(heads: list[int], ffn: list[int], vocab: int) -> dict[str, Any]:
+    return {
+        "kind": "thinfer.architecture",
+        "version": 1,
+        "hidden": 384,
+        "layers": [
+            {"heads": h, "qk_size": 32, "value_size": 32, "ffn": f}
+            for h, f in zip(heads, ffn, strict=True)
+        ],
+        "vocab": vocab,
+        "positions": 128,
+        "classes": len(_LABELS),
+    }
+
+
+_FULL = _shape([12] * 6, [1536] * 6, 21_128)
+_CUT = _shape([8, 9, 6, 6, 4, 0], [1024, 896, 768, 768, 512, 320], 9_412)
+
+
+def _candidate(name: str, place: dict[str, Any]) -> dict[str, Any]:
+    speedup = place.get("speedup")
+    accuracy = place.get("accuracy")
+    flagged = place.get("flagged", accuracy)
+    return {
+        "name": name,
+        "engine": place.get("engine", "onnxruntime"),
+        "precision": place.get("precision", "fp32"),
+        "architecture": place.get("architecture", _CUT),
+        "dev_metrics": _metrics(accuracy, flagged, 2000) if accuracy and flagged else None,
+        "speedup": speedup,
+        "latency_ratio": speedup * 0.9 if speedup else None,
+        "latency_ms": 14.2 / (speedup * 0.9) if speedup else None,
+        "predicted_latency_ms": place.get("predicted"),
+        "texts_per_second": 141.0 * speedup if speedup else None,
+        "size_bytes": place.get("size"),
+        "peak_rss_bytes": place.get("rss"),
+        "refused": place.get("refused"),
+    }
+
+
+def _candidates() -> list[dict[str, Any]]:
+    too_low = "on dev, flagged_recall stays below its floor by more than the margin"
+    rows: list[tuple[str, dict[str, Any]]] = [
+        (
+            "full-fp32",
+            {
+                "accuracy": 0.9465,
+                "flagged": 0.9402,
+                "speedup": 1.32,
+                "size": 104_000_000,
+                "rss": 610_000_000,
+                "architecture": _FULL,
+            },
+        ),
+        (
+            "w3/4-fp32",
+            {
+                "accuracy": 0.9462,
+                "flagged": 0.9397,
+                "speedup": 1.83,
+                "size": 74_000_000,
+                "rss": 540_000_000,
+            },
+        ),
+        (
+            "w2/3-fp32",
+            {
+                "accuracy": 0.9448,
+                "flagged": 0.9391,
+                "speedup": 2.21,
+                "size": 61_000_000,
+                "rss": 505_000_000,
+            },
+        ),
+        (
+            "full-int8",
+            {
+                "accuracy": 0.9460,
+                "flagged": 0.9399,
+                "speedup": 3.41,
+                "size": 27_000_000,
+                "rss": 331_000_000,
+                "precision": "int8",
+                "architecture": _FULL,
+            },
+        ),
+        (
+            "full-bf16",
+            {
+                "accuracy": 0.9464,
+                "flagged": 0.9402,
+                "speedup": 4.05,
+                "size": 52_000_000,
+                "rss": 420_000_000,
+                "precision": "bf16",
+                "engine": "openvino",
+            },
+        ),
+        (
+            "w3/4-int8",
+            {
+                "accuracy": 0.9456,
+                "flagged": 0.9390,
+                "speedup": 4.76,
+                "size": 19_800_000,
+                "rss": 302_000_000,
+                "precision": "int8",
+            },
+        ),
+        (
+            "w2/3-int8",
+            {
+                "accuracy": 0.9447,
+                "flagged": 0.9388,
+                "speedup": 7.38,
+                "size": 15_600_000,
+                "rss": 288_000_000,
+                "precision": "int8",
+                "engine": "openvino",
+            },
+        ),
+        (
+            "w1/2-bf16",
+            {
+                "accuracy": 0.9391,
+                "flagged": 0.9287,
+                "speedup": 8.3,
+                "size": 30_100_000,
+                "rss": 350_000_000,
+                "precision": "bf16",
+                "engine": "openvino",
+                "refused": too_low,
+            },
+        ),
+        (
+            "w1/2-int8",
+            {
+                "accuracy": 0.9378,
+                "flagged": 0.9264,
+                "speedup": 10.9,
+                "size": 11_900_000,
+                "rss": 271_000_000,
+                "precision": "int8",
+                "engine": "openvino",
+                "refused": too_low,
+            },
+        ),
+        (
+            "w1/4-int8",
+            {
+                "accuracy": 0.8611,
+                "flagged": 0.8105,
+                "speedup": 14.2,
+                "size": 8_200_000,
+                "rss": 260_000_000,
+                "precision": "int8",
+                "engine": "openvino",
+                "refused": too_low,
+            },
+        ),
+        (
+            "full-bf16-torch",
+            {
+                "accuracy": 0.9464,
+                "flagged": 0.9402,
+                "speedup": 0.91,
+                "size": 104_000_000,
+                "precision": "bf16",
+                "engine": "torch",
+                "refused": "not faster than the original on this machine",
+            },
+        ),
+        (
+            "w3/4-bf16-x",
+            {
+                "engine": "openvino",
+                "precision": "bf16",
+                "predicted": 3.2,
+                "refused": "parity: 3 of 64 labels differ from its own torch form",
+            },
+        ),
+    ]
+    return [_candidate(name, place) for name, place in rows]
+
+
+def _floors() -> list[dict[str, Any]]:
+    return [
+        {
+            "expr": "flagged_recall>=99.5%",
+            "metric": "flagged_recall",
+            "label": None,
+            "relative": True,
+            "bound": 0.995,
+            "direction": ">=",
+            "original": 0.9411,
+            "value": 0.9404,
+            "interval": [0.9959, 1.0020],
+            "verdict": "holds",
+            "rows_needed": None,
+            "reason": "5 of 3388 lost, 3 gained; at most 0.41 % is lost",
+            "losses": 5,
+            "gains": 3,
+            "trials": 3388,
+        },
+        {
+            "expr": "accuracy>=99.5%",
+            "metric": "accuracy",
+            "label": None,
+            "relative": True,
+            "bound": 0.995,
+            "direction": ">=",
+            "original": 0.9462,
+            "value": 0.9445,
+            "interval": [0.9938, 1.0011],
+            "verdict": "unproven",
+            "rows_needed": 11_400,
+            "reason": "21 of 5677 lost, 11 gained; the sample cannot rule out a loss of 0.62 %",
+            "losses": 21,
+            "gains": 11,
+            "trials": 5677,
+        },
+        {
+            "expr": "recall[spam]>=0.92",
+            "metric": "recall",
+            "label": "spam",
+            "relative": False,
+            "bound": 0.92,
+            "direction": ">=",
+            "original": 0.9431,
+            "value": 0.9388,
+            "interval": [0.9263, 0.9493],
+            "verdict": "holds",
+            "rows_needed": None,
+            "reason": "Wilson interval over 1720 rows",
+        },
+        {
+            "expr": "flag_rate<=105%",
+            "metric": "flag_rate",
+            "label": None,
+            "relative": True,
+            "bound": 1.05,
+            "direction": "<=",
+            "original": 0.3102,
+            "value": 0.3118,
+            "interval": [0.9981, 1.0124],
+            "verdict": "holds",
+            "rows_needed": None,
+            "reason": "paired bootstrap over 6000 rows",
+        },
+    ]
+
+
+def _ends() -> dict[str, Any]:
+    candidates = {item["name"]: item for item in _candidates()}
+    chosen = {**candidates["w2/3-int8"], "metrics": _metrics(0.9445, 0.9404, 6000)}
+    original = {
+        **_candidate(
+            "original",
+            {
+                "accuracy": 0.9466,
+                "flagged": 0.9403,
+                "speedup": 1.0,
+                "size": 148_000_000,
+                "rss": 702_000_000,
+                "architecture": _FULL,
+            },
+        ),
+        "metrics": _metrics(0.9462, 0.9411, 6000),
+    }
+    baseline = {
+        **_candidate(
+            "transformers",
+            {
+                "accuracy": 0.9466,
+                "flagged": 0.9403,
+                "speedup": 0.78,
+                "size": 139_000_000,
+                "rss": 1_240_000_000,
+                "engine": "transformers",
+                "architecture": _FULL,
+            },
+        ),
+        "metrics": _metrics(0.9462, 0.9411, 6000),
+    }
+    return {"original": original, "chosen": chosen, "baseline": baseline}
+
+
+def _extras() -> dict[str, Any]:
+    return {
+        "factors": [
+            {"name": "length handling", "factor": 1.32, "detail": "short texts are run together"},
+            {"name": "engine", "factor": 1.21, "detail": "onnxruntime → openvino"},
+            {"name": "precision", "factor": 2.31, "detail": "fp32 → int8"},
+            {"name": "vocabulary", "factor": 0.998, "detail": "21,128 → 9,412 rows"},
+            {"name": "depth", "factor": 1.08, "detail": "one attention block left out"},
+            {"name": "width", "factor": 1.857, "detail": "heads and neurons at 2/3"},
+        ],
+        "steps": [
+            {
+                "name": "score heads and neurons",
+                "outcome": "applied",
+                "seconds": 41.0,
+                "reason": "Fisher information over 2,048 training rows",
+            },
+            {
+                "name": "prune vocabulary",
+                "outcome": "applied",
+                "seconds": 3.1,
+                "reason": "9,412 of 21,128 rows cover the training texts and all single characters",
+            },
+            {
+                "name": "refit outputs",
+                "outcome": "degraded",
+                "seconds": 22.4,
+                "reason": "layer 5 was left as it was: its least-squares system is singular",
+            },
+            {
+                "name": "reduce rank of query and key",
+                "outcome": "refused",
+                "seconds": 0.4,
+                "reason": "no head has a spectrum that falls fast enough",
+            },
+        ],
+        "warnings": [
+            "One class, 'normal', holds 69 % of the test rows.",
+            "The host gave two threads the work of one in 2 of 40 timing rounds.",
+        ],
+        "command": "thinfer compress teacher --train train.csv --dev dev.csv --test test.csv "
+        "--normal-label normal --floor 'flagged_recall>=99.5%' "
+        "--floor 'accuracy>=99.5%' --out moderation --seed 0",
+        "machine": {
+            "cpu": "Example CPU 3000 @ 2.4 GHz",
+            "cores": 2,
+            "memory_bytes": 8_300_000_000,
+            "flags": ["avx2", "avx512f", "avx512_vnni", "amx_int8"],
+            "kernel": "6.1",
+            "python": "3.11.7",
+            "probe_dropped": 2,
+            "libraries": {"onnxruntime": "1.31.0", "openvino": "2026.4.0"},
+        },
+        "data": {
+            "train": 24_000,
+            "dev": 2_000,
+            "test": 6_000,
+            "leaked": 14,
+            "dropped": 3,
+            "test_digest": "5e1b0c9a77d2",
+            "judgements": 1,
+        },
+        "linear": {
+            "name": "hashed n-grams, linear",
+            "metrics": _metrics(0.9011, 0.8720, 6000),
+            "texts_per_second": 41_000.0,
+            "size_bytes": 3_100_000,
+        },
+        "vocabulary": {
+            "rows": {"before": 21_128, "after": 9_412},
+            "bytes": {"before": 32_452_608, "after": 14_456_832},
+            "unknown_rate": {"before": 0.0004, "after": 0.0005},
+        },
+    }
+
+
+def sample_result() -> dict[str, Any]:
+    """Give a fresh copy of the invented result, as `json.loads` would."""
+    return {
+        "bundle": "moderation",
+        "version": "0123456789ab",
+        "verdict": "unproven",
+        "floors": _floors(),
+        **_ends(),
+        "speedup": 7.38,
+        "latency_ratio": 6.64,
+        "candidates": _candidates(),
+        "seconds": 512.0,
+        **_extras(),
+    }

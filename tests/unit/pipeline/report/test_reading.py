@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from thinfer.pipeline.report.reading import (
+    MetricKey,
+    metric_of,
+    metrics_to_draw,
+    read_floor,
+    retention_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("expr", "title", "relative", "bound", "above"),
+    [
+        ("accuracy>=99.5%", "accuracy", True, 0.995, True),
+        ("recall[spam]>=0.995", "recall[spam]", False, 0.995, True),
+        ("flag_rate <= 105%", "flag_rate", True, 1.05, False),
+        ("recall[a]b>=1]>=99%", "recall[a]b>=1]", True, 0.99, True),
+    ],
+)
+def test_a_floor_is_read_from_its_expression(
+    expr: str, title: str, relative: bool, bound: float, above: bool
+) -> None:
+    view = read_floor({"expr": expr})
+    assert (view.key.title, view.relative, view.above) == (title, relative, above)
+    assert view.bound == pytest.approx(bound)
+    assert view.value is None
+
+
+def test_a_relative_value_is_shown_as_a_ratio_and_an_absolute_one_as_it_is() -> None:
+    body: dict[str, Any] = {"original": 0.8, "value": 0.6, "interval": [0.7, 0.8]}
+    assert read_floor({"expr": "accuracy>=99%", **body}).value == pytest.approx(0.75)
+    assert read_floor({"expr": "accuracy>=0.5", **body}).value == pytest.approx(0.6)
+
+
+def test_fields_that_are_spelled_out_win_over_the_expression() -> None:
+    view = read_floor(
+        {"expr": "accuracy>=99%", "bound": 0.5, "relative": False, "verdict": "holds"}
+    )
+    assert (view.bound, view.relative, view.verdict) == (0.5, False, "holds")
+
+
+def test_a_metric_of_a_row() -> None:
+    metrics = {"accuracy": 0.9, "recall": {"a": 0.4, "b": 0.8}}
+    assert metric_of(metrics, MetricKey(metric="accuracy")) == 0.9
+    assert metric_of(metrics, MetricKey(metric="recall", label="b")) == 0.8
+    assert metric_of(metrics, MetricKey(metric="recall")) == pytest.approx(0.6)
+    assert metric_of(metrics, MetricKey(metric="recall", label="c")) is None
+    assert metric_of(None, MetricKey(metric="accuracy")) is None
+
+
+def test_retention_is_to_the_original_on_dev_and_never_on_test() -> None:
+    key = MetricKey(metric="accuracy")
+    original = {"dev_metrics": {"accuracy": 0.8}, "metrics": {"accuracy": 0.1}}
+    row = {"dev_metrics": {"accuracy": 0.6}, "metrics": {"accuracy": 0.9}}
+    assert retention_of(row, original, key) == pytest.approx(0.75)
+    assert retention_of({}, original, key) is None
+    assert retention_of(row, {"dev_metrics": {"accuracy": 0.0}}, key) is None
+    agreement = {"dev_metrics": {"agreement": 0.99}}
+    assert retention_of(agreement, original, MetricKey(metric="agreement")) == 0.99
+
+
+def test_metrics_with_a_floor_come_first_and_once() -> None:
+    views = [read_floor({"expr": text}) for text in ("macro_f1>=99%", "macro_f1>=0.5")]
+    assert [key.title for key in metrics_to_draw(views)] == ["macro_f1", "accuracy"]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from tests.support.sample_result import sample_result
+from thinfer.pipeline.report.reading import MetricKey, read_floor
+from thinfer.pipeline.report.sections import (
+    show_candidates,
+    show_cards,
+    show_changes,
+    show_floors,
+    show_side_by_side,
+    show_warnings,
+)
+
+
+def test_cards_leave_out_what_was_not_measured() -> None:
+    result = sample_result()
+    assert show_cards(result).count("<article") == 5
+    result["chosen"]["peak_rss_bytes"] = None
+    assert show_cards(result).count("<article") == 4
+
+
+def test_a_slower_result_is_not_called_faster() -> None:
+    result = sample_result()
+    result["speedup"] = 0.8
+    assert "0.80× <span>as fast</span>" in show_cards(result)
+
+
+def test_rows_needed_are_told_only_where_the_verdict_is_unproven() -> None:
+    floors = [
+        {"expr": "accuracy>=99%", "verdict": verdict, "rows_needed": 1258, "reason": "so."}
+        for verdict in ("unproven", "holds")
+    ]
+    markup = show_floors(floors, [read_floor(floor) for floor in floors])
+    assert markup.count("About 1,258 test rows") == 1
+    assert "so.." not in markup
+
+
+def test_every_candidate_has_a_row_and_refused_ones_their_reason() -> None:
+    result = sample_result()
+    markup = show_candidates(result, [MetricKey(metric="accuracy")])
+    assert markup.count("data-name=") == len(result["candidates"])
+    assert "parity: 3 of 64 labels" in markup
+    assert markup.count('class="chosen"') == 1
+
+
+def test_side_by_side_names_the_linear_model_where_it_was_run() -> None:
+    result = sample_result()
+    assert "hashed n-grams" in show_side_by_side(result)
+    del result["linear"]
+    assert "linear" not in show_side_by_side(result)
+
+
+def test_changes_name_refused_and_degraded_steps() -> None:
+    markup = show_changes(sample_result())
+    assert "21,128 → 9,412" in markup
+    assert 'state degraded">degraded' in markup
+    assert 'state refused">refused' in markup
+
+
+def test_no_warnings_no_list() -> None:
+    assert show_warnings([]) == ""
