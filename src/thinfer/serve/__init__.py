@@ -1,1 +1,1 @@
-"""TODO-LEVEL."""
+"""Level 5: the HTTP service; adaptive batching, honest counters, a stop that loses nothing."""

@@ -1,0 +1,274 @@
+"""Adaptive batching: the next batch is whatever waits when the engine comes free; no timer.
+
+Everything but the worker (`_work` and what it calls) runs on the event loop's thread, so no lock
+is needed. A ticket's rows may go to several engine calls, and a call may hold several tickets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from thinfer.core.clock import Clock
+from thinfer.errors import EngineError, OverloadError, ThinferError
+from thinfer.serve.errors import TooManyTextsError, WorkerStoppedError
+from thinfer.serve.ticket import Logits, Permit, Slice, Ticket
+from thinfer.text.batch import Batch
+
+__all__ = ["BatchLimits", "BatchRun", "Batcher"]
+
+logger = logging.getLogger("thinfer.serve")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLimits:
+    """How much may wait, and how much one engine call takes.
+
+    Attributes:
+        max_queue: texts that may wait; the same rule for single texts and lists.
+        max_batch_tokens: tokens of one engine call; one text alone may exceed it.
+        max_batch_texts: texts of one engine call.
+    """
+
+    max_queue: int
+    max_batch_tokens: int
+    max_batch_texts: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRun:
+    """One engine call, as told to the metrics: size, duration and whether it failed."""
+
+    texts: int
+    tokens: int
+    seconds: float
+    is_failed: bool
+
+
+class Batcher:
+    """Feeds one engine from one bounded queue through one worker thread.
+
+    Args:
+        run: the engine's `run`; called from the worker thread only.
+        limits: of the queue and of one call.
+        clock: measures waiting and running.
+        on_run: told about each engine call, on the event loop's thread.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Batch], Logits],
+        limits: BatchLimits,
+        *,
+        clock: Clock,
+        on_run: Callable[[BatchRun], None],
+    ) -> None:
+        self._run, self._limits, self._clock, self._on_run = run, limits, clock, on_run
+        self._queue: deque[Ticket] = deque()
+        self._running: list[Slice] = []
+        self._waiting = 0
+        self._inbox: queue.SimpleQueue[list[Slice] | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # A daemon: an engine call that never returns must not keep a stopping process alive.
+        self._thread = threading.Thread(target=self._work, name="thinfer-engine", daemon=True)
+        self._is_stopped = False
+
+    @property
+    def waiting(self) -> int:
+        """Texts that hold a place and that the engine has not taken yet."""
+        return self._waiting
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the worker can still answer."""
+        return self._loop is not None and not self._is_stopped and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the worker; called once, on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self, timeout_s: float = 1.0) -> None:
+        """End the worker after its current call; whatever still waits fails."""
+        self._inbox.put(None)
+        await asyncio.to_thread(self._thread.join, timeout_s)
+        self._fail_all()
+
+    @contextmanager
+    def admit(self, texts: int) -> Iterator[Permit]:
+        """Hold places in the queue; leaving the block gives back those not used.
+
+        Args:
+            texts: how many, at least 1.
+
+        Yields:
+            The permit that `submit` asks for.
+
+        Raises:
+            TooManyTextsError: more texts than the queue has places at all.
+            OverloadError: the queue is too full now.
+        """
+        if texts > self._limits.max_queue:
+            what = "one request holds too many texts"
+            expected = f"at most {self._limits.max_queue}"
+            raise TooManyTextsError(
+                what, expected=expected, got=str(texts), do="send them in several requests"
+            )
+        if self._waiting + texts > self._limits.max_queue:
+            what = "the queue is full"
+            raise OverloadError(what, retry_after_s=1)
+        self._waiting += texts
+        permit = Permit(texts)
+        try:
+            yield permit
+        finally:
+            self._give_back(permit, permit.places)
+
+    def submit(self, batch: Batch, permit: Permit, *, is_urgent: bool = False) -> Ticket:
+        """Queue a request.
+
+        Args:
+            batch: at least one text, at least one token a text.
+            permit: from `admit`; `Permit(0)` for the readiness probe, which holds no place.
+            is_urgent: before all others.
+
+        Returns:
+            The ticket; await `ticket.done`, and call `leave` if nobody waits any more.
+
+        Raises:
+            WorkerStoppedError: the worker has ended.
+        """
+        loop = self._loop
+        if loop is None or not self.is_alive:
+            what = "the engine's worker is not running"
+            raise WorkerStoppedError(what)
+        now = self._clock.monotonic()
+        ticket = Ticket(batch, permit, loop.create_future(), now)
+        if is_urgent:
+            self._queue.appendleft(ticket)
+        else:
+            self._queue.append(ticket)
+        self._dispatch()
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """Drop a request whose client has gone; texts not yet taken are never computed."""
+        ticket.done.cancel()
+        if ticket in self._queue:
+            self._queue.remove(ticket)
+
+    def _give_back(self, permit: Permit, places: int) -> None:
+        given = min(places, permit.places)
+        permit.places -= given
+        self._waiting -= given
+
+    def _dispatch(self) -> None:
+        if self._running or not self._queue:
+            return
+        self._running = self._take()
+        now = self._clock.monotonic()
+        for part in self._running:
+            if part.start == 0:
+                part.ticket.taken_s = now
+            self._give_back(part.ticket.permit, len(part))
+        self._inbox.put(self._running)
+
+    def _take(self) -> list[Slice]:
+        """Take rows in order until the token budget or the text limit; at least one row."""
+        slices: list[Slice] = []
+        texts, tokens = 0, 0
+        while self._queue and texts < self._limits.max_batch_texts:
+            ticket = self._queue[0]
+            start = ticket.next_row
+            for length in ticket.lengths[start:]:
+                has_budget = tokens + length <= self._limits.max_batch_tokens
+                if texts and not (has_budget and texts < self._limits.max_batch_texts):
+                    break
+                texts, tokens, ticket.next_row = texts + 1, tokens + length, ticket.next_row + 1
+            if ticket.next_row > start:
+                slices.append(Slice(ticket, start, ticket.next_row))
+            if ticket.next_row < len(ticket.lengths):
+                break
+            self._queue.popleft()
+        return slices
+
+    def _work(self) -> None:
+        loop = self._loop
+        if loop is None:
+            return
+        try:
+            while (slices := self._inbox.get()) is not None:
+                runs: list[BatchRun] = []
+                results = self._run_slices(slices, runs)
+                loop.call_soon_threadsafe(self._finish, results, runs)
+        finally:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._fail_all)
+
+    def _run_slices(
+        self, slices: Sequence[Slice], runs: list[BatchRun]
+    ) -> list[Logits | ThinferError]:
+        """Run them together; where that fails, each alone, so that only the culprit fails."""
+        result = self._run_once(slices, runs)
+        if not isinstance(result, ThinferError):
+            ends = np.cumsum([len(part) for part in slices])
+            return list(np.split(result, ends[:-1]))
+        if len(slices) == 1:
+            return [result]
+        return [self._run_once([part], runs) for part in slices]
+
+    def _run_once(self, slices: Sequence[Slice], runs: list[BatchRun]) -> Logits | ThinferError:
+        parts = [part.batch for part in slices]
+        batch = parts[0] if len(parts) == 1 else Batch.concatenate(parts)
+        started = self._clock.monotonic()
+        result: Logits | ThinferError
+        try:
+            result = self._run(batch)
+        except ThinferError as error:
+            result = error
+        except Exception as error:  # one of the two places: fails its own batch, never the loop
+            what = "the engine failed on this text"
+            result = EngineError(what, got=type(error).__name__)
+            result.__cause__ = error
+        else:
+            if len(result) != len(batch) or not np.isfinite(result).all():
+                what = "the engine gave no usable logits"
+                result = EngineError(what, expected="one finite row a text")
+        seconds = self._clock.monotonic() - started
+        is_failed = isinstance(result, ThinferError)
+        runs.append(BatchRun(len(batch), len(batch.ids), seconds, is_failed))
+        return result
+
+    def _finish(self, results: Sequence[Logits | ThinferError], runs: Sequence[BatchRun]) -> None:
+        if self._is_stopped:  # a call that outlived `stop`: its tickets have failed already
+            return
+        now = self._clock.monotonic()
+        for part, result in zip(self._running, results, strict=True):
+            part.ticket.add(result, now)
+            if isinstance(result, ThinferError):
+                logger.error("engine call failed: %s", result)
+                if part.ticket in self._queue:
+                    self._queue.remove(part.ticket)
+        self._running = []
+        for run in runs:
+            self._on_run(run)
+        self._dispatch()
+
+    def _fail_all(self) -> None:
+        if not self._is_stopped:
+            logger.warning("the engine's worker has ended")
+        self._is_stopped = True
+        what = "the engine's worker has ended"
+        now = self._clock.monotonic()
+        for ticket in [*(part.ticket for part in self._running), *self._queue]:
+            ticket.add(WorkerStoppedError(what), now)
+        self._queue.clear()
+        self._running = []

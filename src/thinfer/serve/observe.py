@@ -1,0 +1,81 @@
+"""What the service counts: every request once, by route and outcome, and the sums add up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from thinfer.serve.batcher import BatchRun
+
+__all__ = ["Metrics"]
+
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+
+
+class Metrics:
+    """The counters of one service, in a registry of their own.
+
+    At any moment `requests_received_total` = the sum of `requests_total` + `requests_in_flight`,
+    and the requests with outcome `refused` = the sum of `refused_total`. Texts and tokens count
+    those that were answered; engine calls include the readiness probe's.
+
+    Args:
+        queue_depth: read at each scrape.
+    """
+
+    def __init__(self, queue_depth: Callable[[], float]) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+
+        def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(f"thinfer_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"thinfer_{name}", text, buckets=buckets, registry=registry)
+
+        self.received = counter("requests_received", "Requests that arrived")
+        self.requests = counter("requests", "Requests answered or given up", ("route", "outcome"))
+        self.refused = counter("refused", "Requests refused", ("reason",))
+        self.in_flight = Gauge(
+            "thinfer_requests_in_flight", "Requests not answered yet", registry=registry
+        )
+        self.request_seconds = histogram("request_seconds", "From first byte to answer", SECONDS)
+        self.texts = counter("texts", "Texts answered")
+        self.tokens = counter("tokens", "Tokens of the texts answered")
+        self.truncated = counter("truncated_texts", "Texts cut to the maximum length")
+        self.unknown = counter("unknown_tokens", "Tokens that the vocabulary does not know")
+        self.tokenize_seconds = histogram("tokenize_seconds", "Tokenising a request", SECONDS)
+        self.queue_seconds = histogram("queue_seconds", "A request's wait for the engine", SECONDS)
+        self.infer_seconds = histogram("infer_seconds", "A request's time in the engine", SECONDS)
+        self.batch_size = histogram("batch_size", "Texts of an engine call", TEXTS)
+        self.batch_tokens = histogram("batch_tokens", "Tokens of an engine call", TOKENS)
+        self.engine_failures = counter("engine_failures", "Engine calls that failed")
+        self.version = Gauge(
+            "thinfer_version_info",
+            "The version that answers",
+            ("version", "engine", "precision"),
+            registry=registry,
+        )
+        Gauge("thinfer_queue_depth", "Texts waiting", registry=registry).set_function(queue_depth)
+
+    def observe_run(self, run: BatchRun) -> None:
+        """Count one engine call."""
+        self.batch_size.observe(run.texts)
+        self.batch_tokens.observe(run.tokens)
+        self.engine_failures.inc(run.is_failed)
+
+    def render(self) -> bytes:
+        """Give the Prometheus text form."""
+        return generate_latest(self._registry)

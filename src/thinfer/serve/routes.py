@@ -1,0 +1,200 @@
+"""The routes: read the request, ask the service, write the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import APIRouter
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+import thinfer
+from thinfer.core.codec import to_json
+from thinfer.serve.errors import (
+    ClientGoneError,
+    SlowBodyError,
+    UnsupportedEncodingError,
+    WorkerStoppedError,
+)
+from thinfer.serve.schema import CheckBody, PredictBody, read_body, read_query, split_inputs
+from thinfer.serve.service import Answered, Service
+
+__all__ = ["build_routes"]
+
+Body = TypeVar("Body", CheckBody, PredictBody)
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def build_routes(service: Service) -> APIRouter:
+    """Give the router with every route of the service.
+
+    Args:
+        service: what the routes talk to.
+    """
+    router, routes = APIRouter(), _Routes(service)
+    _add(router, "GET", "/check", routes.check_query, query="content")
+    _add(router, "POST", "/check", routes.check_body, body=CheckBody)
+    _add(router, "POST", "/predict", routes.predict, body=PredictBody)
+    _add(router, "GET", "/livez", routes.livez)
+    _add(router, "GET", "/readyz", routes.readyz)
+    _add(router, "GET", "/metrics", routes.metrics)
+    _add(router, "GET", "/info", routes.info)
+    return router
+
+
+class _Routes:
+    """One method a route."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def check_query(self, request: Request) -> Response:
+        """Classify `?content=…`."""
+        with self._service.lifecycle.work():
+            content = read_query(request.scope["query_string"], "content")
+            return await _check(self._service, request, content)
+
+    async def check_body(self, request: Request) -> Response:
+        """Classify the `content` of a JSON object."""
+        with self._service.lifecycle.work():
+            body = await _read(self._service, request, CheckBody)
+            return await _check(self._service, request, body.content)
+
+    async def predict(self, request: Request) -> Response:
+        """Classify one text, a list of texts or a list of pairs; every label with its score."""
+        with self._service.lifecycle.work():
+            body = await _read(self._service, request, PredictBody)
+            texts, pairs = split_inputs(body)
+            answered = await self._service.classify(
+                request, texts, pairs=pairs, may_truncate=body.truncate is not False
+            )
+            rows = _rank_labels(answered, is_raw=body.raw_scores)
+            return JSONResponse(rows[0] if isinstance(body.inputs, str) else rows)
+
+    async def livez(self) -> Response:
+        """Say whether the process can still work; if not, it should be restarted.
+
+        Raises:
+            WorkerStoppedError: the engine's worker has ended, and nothing brings it back.
+        """
+        if not self._service.router.current.batcher.is_alive:
+            what = "the engine's worker has ended"
+            raise WorkerStoppedError(what, do="restart the process")
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(self) -> Response:
+        """Say whether a real inference works now."""
+        await self._service.check_ready()
+        return JSONResponse({"status": "ready"})
+
+    async def metrics(self) -> Response:
+        """Give the counters in the Prometheus text form."""
+        return Response(self._service.metrics.render(), media_type=METRICS_TYPE)
+
+    async def info(self) -> Response:
+        """Give the facts of the model and the limits of the service."""
+        return JSONResponse(_describe(self._service))
+
+
+def _add(
+    router: APIRouter,
+    method: str,
+    path: str,
+    endpoint: Callable[..., Awaitable[Response]],
+    *,
+    query: str | None = None,
+    body: type[CheckBody] | type[PredictBody] | None = None,
+) -> None:
+    """Register a route; the description is written out because the handlers read raw bytes."""
+    extra: dict[str, Any] = {}
+    if query is not None:
+        value = {"name": query, "in": "query", "required": True, "schema": {"type": "string"}}
+        extra["parameters"] = [value]
+    if body is not None:
+        content = {"application/json": {"schema": body.model_json_schema()}}
+        extra["requestBody"] = {"required": True, "content": content}
+    router.add_api_route(
+        path, endpoint, methods=[method], openapi_extra=extra, response_class=JSONResponse
+    )
+
+
+async def _read(service: Service, request: Request, cls: type[Body]) -> Body:
+    """Read the body in its time.
+
+    Raises:
+        UnsupportedEncodingError: it is compressed.
+        SlowBodyError: it took too long.
+        ClientGoneError: the client left in the middle.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        what = "the body is compressed"
+        raise UnsupportedEncodingError(what, expected="a plain body", got=encoding[:40])
+    try:
+        async with asyncio.timeout(service.settings.body_timeout_s):
+            raw = await request.body()
+    except TimeoutError:
+        what = "the body did not arrive in time"
+        expected = f"within {service.settings.body_timeout_s:g} s"
+        raise SlowBodyError(what, expected=expected) from None
+    except ClientDisconnect:
+        what = "the client left before its body was complete"
+        raise ClientGoneError(what) from None
+    return read_body(cls, raw)
+
+
+async def _check(service: Service, request: Request, content: str) -> Response:
+    answered = await service.classify(request, (content,))
+    best = answered.predictions()[0]
+    answer: dict[str, object] = {
+        "content": content,
+        "result": best.label,
+        "probability": best.score,
+    }
+    if best.truncated:
+        answer["truncated"] = True
+    return JSONResponse(answer)
+
+
+def _rank_labels(answered: Answered, *, is_raw: bool) -> list[list[dict[str, object]]]:
+    """Give every label with its score, the highest first, a list for each text."""
+    labels = answered.version.classifier.labels
+    if is_raw:
+        rows = [dict(zip(labels, row, strict=True)) for row in answered.logits.tolist()]
+    else:
+        rows = [dict(prediction.scores) for prediction in answered.predictions()]
+    return [
+        [
+            {"label": label, "score": score}
+            for label, score in sorted(row.items(), key=lambda item: -item[1])
+        ]
+        for row in rows
+    ]
+
+
+def _describe(service: Service) -> dict[str, object]:
+    classifier, settings = service.router.current.classifier, service.settings
+    engine, manifest = classifier.engine.info, classifier.bundle.manifest
+    return {
+        "version": classifier.version,
+        "labels": list(manifest.labels),
+        "normal_label": manifest.normal_label,
+        "problem_type": manifest.problem_type,
+        "max_length": manifest.max_length,
+        "truncation": manifest.truncation,
+        "vocabulary": engine.vocab,
+        "engine": engine.name,
+        "engine_version": engine.version,
+        "precision": engine.precision,
+        "threads": engine.threads,
+        "quality": to_json(manifest.quality),
+        "thinfer": thinfer.__version__,
+        "limits": {
+            "max_queue": settings.max_queue,
+            "max_batch_tokens": settings.max_batch_tokens,
+            "max_batch_texts": settings.max_batch_texts,
+            "max_body_bytes": settings.max_body_bytes,
+        },
+    }

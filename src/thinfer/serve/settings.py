@@ -1,0 +1,86 @@
+"""Settings of the service; the only place that reads the environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from thinfer.errors import UserError
+
+__all__ = ["ServeSettings", "load_settings"]
+
+MIB = 2**20
+
+
+class ServeSettings(BaseSettings):
+    """What `thinfer serve` can be told; `THINFER_SERVE_<NAME>` sets a value, a flag wins.
+
+    Attributes:
+        host: address to listen on.
+        port: 0 takes a free one.
+        engine: a name of the manifest; the chosen engine when absent.
+        threads: of one engine call; the usable cores when absent.
+        max_queue: texts that may wait for the engine; more are answered with 429.
+        max_batch_tokens: tokens of one engine call.
+        max_batch_texts: texts of one engine call.
+        max_body_bytes: of a request's body; more is answered with 413.
+        body_timeout_s: for a body to arrive.
+        ready_timeout_s: for the inference that readiness makes.
+        drain_notice_s: between readiness going false and the listening socket closing, at least.
+        drain_timeout_s: for the requests in flight when the service is told to stop.
+        access_log: one line a request, without its query and body.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="THINFER_SERVE_", frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    engine: str | None = None
+    threads: int | None = Field(default=None, ge=1)
+    max_queue: int = Field(default=512, ge=1)
+    max_batch_tokens: int = Field(default=4096, ge=1)
+    max_batch_texts: int = Field(default=64, ge=1)
+    max_body_bytes: int = Field(default=8 * MIB, ge=1)
+    body_timeout_s: float = Field(default=30.0, gt=0)
+    ready_timeout_s: float = Field(default=5.0, gt=0)
+    drain_notice_s: float = Field(default=0.5, ge=0)
+    drain_timeout_s: float = Field(default=30.0, gt=0)
+    access_log: bool = False
+
+    @model_validator(mode="after")
+    def _check_limits_together(self) -> Self:
+        if self.max_queue < self.max_batch_texts and "max_batch_texts" in self.model_fields_set:
+            message = "max_queue must be at least max_batch_texts, or no batch could ever be full"
+            raise ValueError(message)
+        return self
+
+    def describe(self) -> str:
+        """Give the resolved settings as one line of JSON; secret fields come out masked."""
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
+
+
+def load_settings(flags: Mapping[str, object]) -> ServeSettings:
+    """Read the environment and put the flags above it.
+
+    Args:
+        flags: values by setting name; None means that the flag was not given.
+
+    Returns:
+        The checked settings.
+
+    Raises:
+        UserError: a value is out of range, or two values contradict each other.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return ServeSettings(**given)  # type: ignore[arg-type]  # pydantic checks the values
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        what = f"the service cannot be set up: {name}: {first['msg']}"
+        do = f"mend the flag, or THINFER_SERVE_{name.upper()}"
+        raise UserError(what, do=do) from error

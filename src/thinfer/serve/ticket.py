@@ -1,0 +1,93 @@
+"""A request in the queue: its texts, its places, and where the answer arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.errors import ThinferError
+from thinfer.text.batch import Batch
+
+__all__ = ["Logits", "Permit", "Slice", "Ticket"]
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(slots=True, eq=False)
+class Permit:
+    """The places in the queue that one request still holds."""
+
+    places: int
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request; its rows may be spread over several engine calls.
+
+    Attributes:
+        batch: its texts.
+        permit: its places; given back as the engine takes the texts.
+        done: where the logits float32 `[texts, classes]` or the error arrive.
+        queued_s: the clock's reading at submission.
+        taken_s: the reading when the engine took its first text.
+        finished_s: the reading when its last part came back.
+        next_row: the first row that the engine has not taken.
+        lengths: tokens of each text.
+    """
+
+    batch: Batch
+    permit: Permit
+    done: asyncio.Future[Logits]
+    queued_s: float
+    taken_s: float = 0.0
+    finished_s: float = 0.0
+    next_row: int = 0
+    lengths: list[int] = field(init=False)
+    _parts: list[Logits] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lengths = self.batch.lengths.tolist()
+
+    @property
+    def queue_s(self) -> float:
+        """Seconds from submission to the engine."""
+        return self.taken_s - self.queued_s
+
+    @property
+    def infer_s(self) -> float:
+        """Seconds from the first text's turn to the last text's logits."""
+        return self.finished_s - self.taken_s
+
+    def add(self, result: Logits | ThinferError, finished_s: float) -> None:
+        """Take one part of the answer; the last one, or an error, completes the ticket."""
+        self.finished_s = finished_s
+        if self.done.done():
+            return
+        if isinstance(result, ThinferError):
+            self.done.set_exception(result)
+            return
+        self._parts.append(result)
+        if sum(map(len, self._parts)) == len(self.lengths):
+            self.done.set_result(np.concatenate(self._parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The rows `start … stop - 1` of a ticket, in one engine call."""
+
+    ticket: Ticket
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def batch(self) -> Batch:
+        """The rows as a batch."""
+        if len(self) == len(self.ticket.lengths):
+            return self.ticket.batch
+        return self.ticket.batch.select(range(self.start, self.stop))
