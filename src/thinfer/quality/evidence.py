@@ -1,0 +1,156 @@
+"""`Evidence`: how far the data bounds what a floor is about, by the rule that suits the metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from thinfer.quality.floor import Floor
+from thinfer.quality.intervals import clopper_pearson_lower, clopper_pearson_upper
+from thinfer.quality.paired import PairedCounts, bound_growth, bound_loss
+from thinfer.quality.resampled import PairCells
+
+__all__ = [
+    "Evidence",
+    "explain_missing",
+    "is_rate",
+    "weigh_rate",
+    "weigh_resampled",
+    "weigh_share",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the data shows, on the scale of the floor's bound.
+
+    Attributes:
+        original: the original's value of the metric.
+        value: the candidate's.
+        ratio: what the bound is compared with: the value, or its share of the original's.
+        low: lower bound of the ratio, 95 % one-sided.
+        high: upper bound, likewise.
+        scale: brings the ratio to the scale of the metric.
+        counts: what was lost and gained.
+        bound_at: the bound that matters for the floor, for a sample so many times larger with
+            the same rates.
+    """
+
+    original: float
+    value: float
+    ratio: float
+    low: float
+    high: float
+    scale: float
+    counts: PairedCounts
+    bound_at: Callable[[float], float]
+
+
+def is_rate(floor: Floor) -> bool:
+    """Say whether the metric is a share of rows, judged without resampling."""
+    if floor.metric == "precision":
+        return not floor.relative  # the rows are the candidate's answers: a plain rate of them
+    return floor.metric != "macro_f1" and (floor.metric != "recall" or floor.label is not None)
+
+
+def explain_missing(floor: Floor, counts: PairedCounts) -> str | None:
+    """Give the reason why these rows cannot show the metric; absent where they can."""
+    if counts.rows == 0:
+        return "no row of this data shows the metric"
+    if floor.relative and counts.trials == 0:
+        return "the original's value is 0, and a share of 0 says nothing; use an absolute floor"
+    return None
+
+
+def weigh_share(floor: Floor, counts: PairedCounts) -> Evidence:
+    """Weigh a rate against the original's, row by row.
+
+    Args:
+        floor: relative.
+        counts: at least one trial.
+    """
+    lost, gained, trials = counts.losses, counts.gains, counts.trials
+
+    def bound_low(size: float) -> float:
+        return 1 - bound_loss(lost * size, gained * size, trials * size)
+
+    def bound_high(size: float) -> float:
+        return 1 + bound_growth(gained * size, lost * size, trials * size)
+
+    original = trials / counts.rows
+    return Evidence(
+        original=original,
+        value=counts.kept / counts.rows,
+        ratio=counts.kept / trials,
+        low=bound_low(1.0),
+        high=bound_high(1.0),
+        scale=original,
+        counts=counts,
+        bound_at=bound_low if floor.direction == ">=" else bound_high,
+    )
+
+
+def weigh_rate(floor: Floor, counts: PairedCounts) -> Evidence:
+    """Weigh a rate against a fixed bound; the original plays no part.
+
+    Args:
+        floor: absolute.
+        counts: at least one row.
+    """
+    kept, rows = counts.kept, counts.rows
+
+    def bound_low(size: float) -> float:
+        return clopper_pearson_lower(kept * size, rows * size)
+
+    def bound_high(size: float) -> float:
+        return clopper_pearson_upper(kept * size, rows * size)
+
+    return Evidence(
+        original=counts.trials / rows,
+        value=kept / rows,
+        ratio=kept / rows,
+        low=bound_low(1.0),
+        high=bound_high(1.0),
+        scale=1.0,
+        counts=counts,
+        bound_at=bound_low if floor.direction == ">=" else bound_high,
+    )
+
+
+def weigh_resampled(
+    floor: Floor, cells: PairCells, counts: PairedCounts, rng: np.random.Generator
+) -> Evidence:
+    """Weigh a metric that is not one rate, by resampling rows in pairs.
+
+    Args:
+        floor: on a macro metric or relative precision.
+        cells: the rows.
+        counts: right answers on the rows that matter; the bound is never nearer to the ratio
+            than theirs.
+        rng: where chance comes from.
+    """
+    low, high = cells.interval(rng)
+    original, ratio = float(cells.original_value()), float(cells.ratio())
+    if floor.relative:
+        proven = bound_loss(counts.losses, counts.gains, counts.trials)
+        width = proven - (counts.losses - counts.gains) / counts.trials
+    else:
+        width = counts.kept / counts.rows - clopper_pearson_lower(counts.kept, counts.rows)
+    low, high = min(low, ratio - width), max(high, ratio)
+
+    def bound_low(size: float) -> float:
+        return ratio - (ratio - low) / math.sqrt(size)
+
+    return Evidence(
+        original=original,
+        value=float(cells.candidate_value()),
+        ratio=ratio,
+        low=low,
+        high=high,
+        scale=original if floor.relative else 1.0,
+        counts=counts,
+        bound_at=bound_low,
+    )

@@ -1,0 +1,241 @@
+"""`judge`: does a candidate hold a floor; `margin_cleared`: may it be chosen on `dev`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.errors import DataError
+from thinfer.quality.floor import Floor
+from thinfer.quality.evidence import (
+    Evidence,
+    explain_missing,
+    is_rate,
+    weigh_rate,
+    weigh_resampled,
+    weigh_share,
+)
+from thinfer.quality.labels import LabelSet
+from thinfer.quality.paired import PairedCounts, count_pairs
+from thinfer.quality.resampled import PairCells
+
+__all__ = ["Verdict", "judge", "margin_cleared", "overall"]
+
+Answer = Literal["holds", "unproven", "broken"]
+Classes = NDArray[np.int64]
+
+_ROUNDING = 1e-9  # 1 - 0.995 is not 0.005 to the last bit; no count is so near a floor
+_MOST_ROWS = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the data says about one floor.
+
+    Attributes:
+        expr: the floor, as the user wrote it.
+        verdict: `holds`, `unproven` (the value is not below the floor, the sample is too small
+            to prove it) or `broken` (the value is below the floor).
+        original: the original's value of the metric.
+        value: the candidate's.
+        limit: the value that the floor asks for, on the same scale.
+        interval: the two one-sided 95 % bounds of `value`, the original's taken as it is.
+        rows_needed: rows of a whole test set that would prove it, were the rates those seen
+            here; absent when the floor holds, is broken, or no sample would do.
+        reason: one sentence.
+        losses: rows that the original had and the candidate has not.
+        gains: rows that the candidate has and the original had not.
+        trials: rows that the original had.
+    """
+
+    KIND: ClassVar[str] = "thinfer.verdict"
+    VERSION: ClassVar[int] = 1
+
+    expr: str
+    verdict: Answer
+    original: float
+    value: float
+    limit: float
+    interval: tuple[float, float]
+    rows_needed: int | None
+    reason: str
+    losses: int
+    gains: int
+    trials: int
+
+
+def judge(
+    floor: Floor,
+    *,
+    truth: Classes,
+    original: Classes,
+    candidate: Classes,
+    labels: LabelSet,
+    rng: np.random.Generator,
+) -> Verdict:
+    """Judge a candidate on rows that took no part in choosing it.
+
+    Args:
+        floor: the demand.
+        truth: int64 `[rows]`, classes.
+        original: int64 `[rows]`, the original's answers.
+        candidate: int64 `[rows]`, the candidate's answers.
+        labels: the classes.
+        rng: for metrics that are judged by resampling.
+
+    Returns:
+        The verdict, at 95 % one-sided confidence.
+    """
+    _check_rows(truth, original, candidate, len(labels))
+    rows = {"truth": truth, "original": original, "candidate": candidate}
+    counts = count_pairs(floor, labels=labels, **rows)
+    missing = explain_missing(floor, counts)
+    if missing is not None:
+        return _say_undefined(floor, counts, missing)
+    if is_rate(floor):
+        evidence = weigh_share(floor, counts) if floor.relative else weigh_rate(floor, counts)
+        if floor.metric == "precision":  # its rows are the candidate's own, not the original's
+            cells = PairCells.collect(floor, labels=labels, **rows)
+            evidence = replace(evidence, original=float(cells.original_value()))
+    else:
+        cells = PairCells.collect(floor, labels=labels, **rows)
+        evidence = weigh_resampled(floor, cells, counts, rng)
+    return _conclude(floor, evidence, len(truth))
+
+
+def margin_cleared(
+    floor: Floor,
+    *,
+    truth: Classes,
+    original: Classes,
+    candidate: Classes,
+    labels: LabelSet,
+    margin_se: float = 1.0,
+) -> bool:
+    """Say whether the value clears the floor by some paired standard errors, for choosing.
+
+    Args:
+        floor: the demand.
+        truth: int64 `[rows]`, classes.
+        original: int64 `[rows]`, the original's answers.
+        candidate: int64 `[rows]`, the candidate's answers.
+        labels: the classes.
+        margin_se: standard errors, 0 or more.
+
+    Returns:
+        False also where the rows cannot show the metric at all.
+    """
+    _check_rows(truth, original, candidate, len(labels))
+    rows = {"truth": truth, "original": original, "candidate": candidate}
+    counts = count_pairs(floor, labels=labels, **rows)
+    if explain_missing(floor, counts) is not None:
+        return False
+    if not is_rate(floor):
+        cells = PairCells.collect(floor, labels=labels, **rows)
+        ratio, error = float(cells.ratio()), cells.jackknife_se()
+    elif floor.relative:
+        ratio, error = counts.kept / counts.trials, counts.retention_se
+    else:
+        ratio = counts.kept / counts.rows
+        error = math.sqrt(ratio * (1 - ratio) / counts.rows)
+    sign = 1 if floor.direction == ">=" else -1
+    return sign * (ratio - floor.bound) - margin_se * error >= -_ROUNDING
+
+
+def overall(verdicts: Sequence[Verdict]) -> Answer:
+    """Give the verdict on all floors together: the worst; nothing judged is nothing proven."""
+    found = {verdict.verdict for verdict in verdicts}
+    if "broken" in found:
+        return "broken"
+    return "holds" if found == {"holds"} else "unproven"
+
+
+def _check_rows(truth: Classes, original: Classes, candidate: Classes, classes: int) -> None:
+    shapes = (truth.shape, original.shape, candidate.shape)
+    if len(set(shapes)) != 1 or truth.ndim != 1 or not len(truth):
+        what = "truth and answers do not fit together"
+        raise DataError(what, expected="three [rows], rows ≥ 1", got=str(shapes))
+    every = np.concatenate([truth, original, candidate])
+    if every.min() < 0 or every.max() >= classes:
+        what = "a class is out of range"
+        raise DataError(what, expected=f"0 … {classes - 1}", got=f"{every.min()} … {every.max()}")
+
+
+def _conclude(floor: Floor, evidence: Evidence, rows: int) -> Verdict:
+    sign = 1 if floor.direction == ">=" else -1
+    nearest = evidence.low if sign > 0 else evidence.high
+    if sign * (evidence.ratio - floor.bound) < -_ROUNDING:
+        answer: Answer = "broken"
+    else:
+        answer = "holds" if sign * (nearest - floor.bound) >= -_ROUNDING else "unproven"
+    needed = _count_rows_needed(floor, evidence, rows) if answer == "unproven" else None
+    return Verdict(
+        expr=floor.expr,
+        verdict=answer,
+        original=evidence.original,
+        value=evidence.value,
+        limit=floor.bound * evidence.scale,
+        interval=(
+            max(0.0, evidence.low * evidence.scale),
+            min(1.0, evidence.high * evidence.scale),
+        ),
+        rows_needed=needed,
+        reason=_explain(floor, evidence, nearest, needed),
+        losses=evidence.counts.losses,
+        gains=evidence.counts.gains,
+        trials=evidence.counts.trials,
+    )
+
+
+def _explain(floor: Floor, evidence: Evidence, nearest: float, needed: int | None) -> str:
+    counts = evidence.counts
+    unit = " of the original's value" if floor.relative else ""
+    word = "at least" if floor.direction == ">=" else "at most"
+    text = (
+        f"{counts.losses} lost and {counts.gains} gained of {counts.trials} rows: "
+        f"{evidence.ratio:.2%}{unit}, with 95 % confidence {word} {nearest:.2%}; "
+        f"the floor asks for {word} {floor.bound:.2%}"
+    )
+    if needed is not None:
+        text += f"; at these rates about {needed} rows would prove it"
+    return text
+
+
+def _count_rows_needed(floor: Floor, evidence: Evidence, rows: int) -> int | None:
+    """Find the smallest larger test set, of the same rates, whose bound clears the floor."""
+    sign = 1 if floor.direction == ">=" else -1
+
+    def is_enough(total: int) -> bool:
+        return sign * (evidence.bound_at(total / rows) - floor.bound) >= -_ROUNDING
+
+    low, high = rows, rows + 1
+    while not is_enough(high):
+        # A small step, because the bound is not monotone where the exact rule hands over.
+        low, high = high, high + max(1, high // 50)
+        if high > _MOST_ROWS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
+def _say_undefined(floor: Floor, counts: PairedCounts, reason: str) -> Verdict:
+    return Verdict(
+        expr=floor.expr,
+        verdict="unproven",
+        original=0.0,
+        value=0.0,
+        limit=0.0 if floor.relative else floor.bound,
+        interval=(0.0, 1.0),
+        rows_needed=None,
+        reason=reason,
+        losses=counts.losses,
+        gains=counts.gains,
+        trials=counts.trials,
+    )
