@@ -61,7 +61,7 @@ def read_floor(floor: Mapping[str, Any]) -> FloorView:
     """Give a floor of the result on the scale on which it is judged.
 
     Args:
-        floor: an item of `floors`; what it does not spell out is read from `expr`.
+        floor: an item of `floors`, its value and interval on the scale of the metric itself.
 
     Returns:
         The view.
@@ -69,19 +69,14 @@ def read_floor(floor: Mapping[str, Any]) -> FloorView:
     expr = str(floor["expr"])
     match = _EXPRESSION.match(expr)
     parts = match.groupdict() if match else {"metric": expr, "way": ">=", "bound": "0", "per": ""}
-    relative = bool(floor.get("relative", parts["per"] == "%"))
-    written = float(parts["bound"]) / (100.0 if parts["per"] else 1.0)
-    bound = floor.get("bound")
+    relative = parts["per"] == "%"
     value, interval = _on_scale(floor, relative)
     return FloorView(
-        key=MetricKey(
-            metric=str(floor.get("metric") or parts["metric"]),
-            label=floor.get("label") or parts.get("label"),
-        ),
+        key=MetricKey(metric=parts["metric"], label=parts.get("label")),
         expr=expr,
         relative=relative,
-        bound=written if bound is None else float(bound),
-        above=str(floor.get("direction") or parts["way"]) == ">=",
+        bound=float(parts["bound"]) / (100.0 if relative else 1.0),
+        above=parts["way"] == ">=",
         value=value,
         interval=interval,
         verdict=str(floor.get("verdict", "unproven")),
@@ -95,7 +90,8 @@ def _on_scale(
     interval = None if not ends else (float(ends[0]), float(ends[1]))
     if value is None or not relative or not original:
         return value, interval
-    return float(value) / float(original), interval
+    whole = float(original)
+    return float(value) / whole, interval and (interval[0] / whole, interval[1] / whole)
 
 
 def metric_of(metrics: Mapping[str, Any] | None, key: MetricKey) -> float | None:

@@ -32,16 +32,12 @@ def test_a_floor_is_read_from_its_expression(
 
 
 def test_a_relative_value_is_shown_as_a_ratio_and_an_absolute_one_as_it_is() -> None:
-    body: dict[str, Any] = {"original": 0.8, "value": 0.6, "interval": [0.7, 0.8]}
-    assert read_floor({"expr": "accuracy>=99%", **body}).value == pytest.approx(0.75)
-    assert read_floor({"expr": "accuracy>=0.5", **body}).value == pytest.approx(0.6)
-
-
-def test_fields_that_are_spelled_out_win_over_the_expression() -> None:
-    view = read_floor(
-        {"expr": "accuracy>=99%", "bound": 0.5, "relative": False, "verdict": "holds"}
-    )
-    assert (view.bound, view.relative, view.verdict) == (0.5, False, "holds")
+    body: dict[str, Any] = {"original": 0.8, "value": 0.6, "interval": [0.5, 0.7]}
+    relative = read_floor({"expr": "accuracy>=99%", **body})
+    assert relative.value == pytest.approx(0.75)
+    assert relative.interval == pytest.approx((0.625, 0.875))
+    absolute = read_floor({"expr": "accuracy>=0.5", **body})
+    assert (absolute.value, absolute.interval) == (0.6, (0.5, 0.7))
 
 
 def test_a_metric_of_a_row() -> None:
