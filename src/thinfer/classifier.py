@@ -207,7 +207,7 @@ class Classifier:
         return self.run_batch(self.tokenizer.encode(texts, pairs).batch)
 
     def run_batch(self, batch: Batch) -> Logits:
-        """Run sequences through the engine, in calls of bounded size.
+        """Run sequences through the engine, in calls of bounded size and alike in length.
 
         Args:
             batch: any number of sequences.
@@ -215,9 +215,13 @@ class Classifier:
         Returns:
             float32 `[sequences, classes]`, rows in the order of the batch.
         """
-        parts = [self.engine.run(batch.select(rows)) for rows in _slices(batch.lengths)]
-        empty = np.empty((0, len(self.labels)), dtype=np.float32)
-        return np.concatenate([*parts, empty]) if len(parts) != 1 else parts[0]
+        logits = np.empty((len(batch), len(self.labels)), dtype=np.float32)
+        is_one_call = len(batch) <= BATCH_ROWS
+        order = np.arange(len(batch)) if is_one_call else np.argsort(-batch.lengths, kind="stable")
+        for part in _slices(batch.lengths[order]):
+            rows = order[part]
+            logits[rows] = self.engine.run(batch.select(rows))
+        return logits
 
     def close(self) -> None:
         """Free the engine; calling it twice is harmless."""

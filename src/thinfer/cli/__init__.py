@@ -1,1 +1,1 @@
-"""TODO-LEVEL."""
+"""Level 6: one short file a command, which parses, calls and prints."""

@@ -13,7 +13,7 @@ from typing import Any
 from thinfer.core.optional import require
 from thinfer.errors import DataError, UserError
 
-__all__ = ["Table", "read_table"]
+__all__ = ["Table", "cell_text", "read_table"]
 
 Rows = list[list[str]]
 
@@ -175,11 +175,16 @@ def _read_jsonl(text: str, path: Path, options: _Options) -> Table:
             raise DataError(what, expected='{"text": …}', got=type(record).__name__)
         records.append(record)
     names = list(dict.fromkeys(name for record in records for name in record))
-    columns = {name: [_cell(record.get(name)) for record in records] for name in names}
+    columns = {name: [cell_text(record.get(name)) for record in records] for name in names}
     return Table(columns=columns, rows=len(records))
 
 
-def _cell(value: object) -> str | None:
+def cell_text(value: object) -> str | None:
+    """Give a cell of JSONL or Parquet as text; a missing one as None.
+
+    Args:
+        value: what the format holds: text, a number, a list.
+    """
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bytes):
@@ -194,7 +199,7 @@ def _read_parquet(path: Path) -> Table:
     try:
         table = parquet.read_table(str(path))
         columns = {
-            str(name): [_cell(value) for value in table.column(at).to_pylist()]
+            str(name): [cell_text(value) for value in table.column(at).to_pylist()]
             for at, name in enumerate(table.column_names)
         }
     except (ValueError, OSError) as error:

@@ -1,0 +1,80 @@
+"""`thinfer inspect`: what a bundle says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thinfer.cli.output import Output, format_table
+
+if TYPE_CHECKING:
+    from thinfer.bundle import Bundle
+
+__all__ = ["command"]
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="The bundle.")],
+    *,
+    output: Output,
+) -> None:
+    """Show what a bundle holds: model, labels, engines, quality, recipe."""
+    from thinfer.architecture import count_cost
+    from thinfer.bundle import open_bundle
+    from thinfer.core.codec import to_json
+
+    opened = open_bundle(bundle)
+    cost = count_cost(opened.manifest.architecture, length=32)
+    body: dict[str, Any] = {
+        "bundle": str(opened.path),
+        "bundle_version": opened.version,
+        "parameters": cost.parameters,
+        "size_bytes": opened.size_bytes(),
+        **to_json(opened.manifest),
+    }
+    output.result(body, lambda: _describe(opened, cost.parameters))
+
+
+def _describe(bundle: Bundle, parameters: int) -> str:
+    manifest, shape = bundle.manifest, bundle.manifest.architecture
+    lines = [
+        f"bundle      {bundle.path}",
+        f"version     {bundle.version}",
+        f"labels      {', '.join(manifest.labels)}",
+        f"normal      {manifest.normal_label or '-'}",
+        f"parameters  {parameters:,}",
+        f"size        {bundle.size_bytes() / 2**20:.2f} MiB read by the chosen engine",
+        f"model       {len(shape.layers)} layers × {shape.hidden}, {shape.vocab:,} tokens, "
+        f"{manifest.max_length} at most in a text",
+        f"created     {manifest.created or '-'}",
+    ]
+    lines += [f"verdict     {_show(item)}" for item in manifest.quality.get("verdicts", ())]
+    lines += [f"step        {_show(step)}" for step in manifest.recipe]
+    engines = format_table(
+        ("engine", "precision", "MiB", "chosen"),
+        [
+            (
+                entry.name,
+                entry.precision,
+                bundle.size_bytes(entry.name) / 2**20,
+                "yes" if entry.chosen else "",
+            )
+            for entry in manifest.engines
+        ],
+    )
+    layers = format_table(
+        ("layer", "heads", "qk", "value", "ffn"),
+        [
+            (index, layer.heads, layer.qk_size, layer.value_size, layer.ffn)
+            for index, layer in enumerate(shape.layers)
+        ],
+    )
+    return "\n".join([*lines, "", engines, "", layers])
+
+
+def _show(item: object) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    return ", ".join(f"{key} {value}" for key, value in item.items() if value is not None)
