@@ -1,0 +1,151 @@
+"""The step the pipeline calls: build ladders once, then prune to each target and repair.
+
+ladders = build_ladders(state, calibration, rng=rng)            # sensitivity, moments, surgeon
+small, report = prune_to(state, ladders, calibration, PruneTarget(ratio=0.5))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from thinfer.architecture import PruningMask
+from thinfer.compress.costs import BlockCosts, count_costs
+from thinfer.compress.ladder import Ladders
+from thinfer.compress.rank import PruneSettings, build_ladders
+from thinfer.compress.repair import Calibration, refit
+from thinfer.compress.select import choose_widths
+from thinfer.compress.state import State
+from thinfer.compress.step import StepReport
+from thinfer.compress.surgery import cut
+from thinfer.compress.walk import pack
+from thinfer.core.progress import Progress, SilentProgress
+from thinfer.errors import DataError, UserError
+from thinfer.text.batch import Batch
+
+__all__ = ["PruneSettings", "PruneTarget", "build_ladders", "prune_to"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneTarget:
+    """How small to prune; exactly one of `ratio`, `budget` and `widths`.
+
+    Attributes:
+        ratio: part of the encoder's cost that may stay, in (0, 1]; widths are chosen per layer.
+        budget: most cost of the encoder, in the unit of the cost table.
+        widths: `(heads, neurons)` to keep of every layer of the state, dropped ones included.
+        drop_layers: layers to remove whole; a ratio counts them in the cost before.
+        is_refitted: repair after cutting; False leaves the plain cut.
+        refit_head: refit pooler and head as well.
+    """
+
+    ratio: float | None = None
+    budget: float | None = None
+    widths: tuple[tuple[int, int], ...] | None = None
+    drop_layers: tuple[int, ...] = ()
+    is_refitted: bool = True
+    refit_head: bool = True
+
+    def __post_init__(self) -> None:
+        given = sum(value is not None for value in (self.ratio, self.budget, self.widths))
+        if given != 1 or not (self.ratio is None or 0.0 < self.ratio <= 1.0):
+            what = "the pruning target is not clear"
+            expected = "exactly one of ratio (in 0 … 1), budget and widths"
+            raise UserError(what, expected=expected, got=str(self))
+
+
+def prune_to(
+    state: State,
+    ladders: Ladders,
+    calibration: Batch,
+    target: PruneTarget,
+    *,
+    costs: BlockCosts | None = None,
+    progress: Progress | None = None,
+) -> tuple[State, StepReport]:
+    """Prune to a target and repair what is left.
+
+    Args:
+        state: the state that the ladders were built on.
+        ladders: from `build_ladders`.
+        calibration: the batch that the ladders were built on.
+        target: how small.
+        costs: cost of each option; counted MACs at the calibration's mean length when absent.
+        progress: told of the work done.
+
+    Returns:
+        The smaller state and its report: widths, predicted loss, cost ratio and refits; degraded
+        where a factorisation needed help.
+
+    Raises:
+        DataError: state, ladders and calibration do not belong together.
+    """
+    if state.architecture != ladders.architecture:
+        what = "the ladders were built on another architecture"
+        raise DataError(what, expected=str(ladders.architecture), got=str(state.architecture))
+    length = max(1, round(float(calibration.lengths.mean())))
+    table = costs or count_costs(ladders, length=length)
+    mask, details = _choose(ladders, target, table)
+    if target.is_refitted:
+        packed = pack(calibration, ladders.rows)
+        if len(packed.ids) != ladders.token_weights.shape[1]:
+            what = "the calibration batch is not the one the ladders were built on"
+            expected = f"{ladders.token_weights.shape[1]} tokens"
+            raise DataError(what, expected=expected, got=f"{len(packed.ids)} tokens")
+        weighed = Calibration(packed=packed, token_weights=torch.from_numpy(ladders.token_weights))
+        small = refit(
+            state,
+            mask,
+            weighed,
+            progress=progress or SilentProgress(),
+            refit_head=target.refit_head,
+        )
+    else:
+        small = cut(state, mask)
+    last = small.history[-1]
+    reasons = [*ladders.degradations, *([last.reason] if last.reason else [])]
+    report = StepReport(
+        step="prune",
+        outcome="degraded" if reasons else "applied",
+        reason="; ".join(reasons),
+        details={**details, **last.details},
+    )
+    return dataclasses.replace(small, history=(*state.history, report)), report
+
+
+def _choose(
+    ladders: Ladders, target: PruneTarget, table: BlockCosts
+) -> tuple[PruningMask, Mapping[str, object]]:
+    count = len(ladders.heads)
+    if any(not 0 <= layer < count for layer in target.drop_layers):
+        what = "a layer to drop does not exist"
+        raise UserError(what, expected=f"0 … {count - 1}", got=str(target.drop_layers))
+    stays = tuple(layer not in target.drop_layers for layer in range(count))
+    blocks = ladders.blocks
+    prices = [price for pair in zip(table.heads, table.neurons, strict=True) for price in pair]
+    full = sum(float(price[-1]) for price in prices)
+    kept = [index for index in range(2 * count) if stays[index // 2]]
+    details: dict[str, object] = {"drop_layers": list(target.drop_layers)}
+    if target.widths is None:
+        budget = target.budget if target.budget is not None else full * (target.ratio or 1.0)
+        options = choose_widths(
+            [blocks[index].errors for index in kept], [prices[index] for index in kept], budget
+        )
+        chosen = dict(zip(kept, options, strict=True))
+        widths = [
+            int(ladder.widths[chosen[index]]) if index in chosen else 0
+            for index, ladder in enumerate(blocks)
+        ]
+        details["cost_ratio"] = sum(float(prices[i][o]) for i, o in chosen.items()) / full
+        details["predicted_loss"] = sum(float(blocks[i].errors[o]) for i, o in chosen.items())
+    else:
+        if len(target.widths) != count:
+            what = "the widths do not fit the model"
+            raise UserError(what, expected=f"{count} pairs", got=str(target.widths))
+        widths = [width for pair in target.widths for width in pair]
+    masks = [ladder.keep(width) for ladder, width in zip(blocks, widths, strict=True)]
+    mask = PruningMask(heads=tuple(masks[0::2]), neurons=tuple(masks[1::2]), layers=stays)
+    return mask, details

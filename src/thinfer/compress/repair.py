@@ -1,0 +1,171 @@
+"""Refit the output projections of a cut model, block after block, to the original's residuals.
+
+Walking from the first block to the last, both models read the same texts. With x̂ what enters the
+cut block's projection, r the original's residual sum after the block and r̂ the cut model's residual
+before it, the projection is refitted to
+
+    min over Ŵ, b̂ of  Σ_t w_t ‖ r_t − r̂_t − Ŵ x̂_t − b̂ ‖²  +  λ ‖ Ŵ − W_K ‖²,
+
+so each block also mends what the blocks before it lost. Where layers were dropped, the FFN before
+them is fitted to the residual of the last one dropped and takes over that one's layer norm.
+λ is chosen per block by the error on every fifth text, which the fit does not see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from thinfer.architecture import PruningMask
+from thinfer.compress.ridge import RidgeFit, fit_ridge
+from thinfer.compress.state import State
+from thinfer.compress.step import StepReport
+from thinfer.compress.surgery import cut_architecture, cut_weights
+from thinfer.compress.walk import Packed, classify, embed, list_blocks, run_blocks
+from thinfer.core.progress import Progress
+from thinfer.errors import DataError, at
+from thinfer.nn.encoder import EncoderClassifier
+
+__all__ = ["Calibration", "refit"]
+
+_CHECK_EVERY = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Calibration:
+    """What the repair reads.
+
+    Attributes:
+        packed: the texts.
+        token_weights: how much each token counts, float32 `[2 * layers, tokens]`, by the blocks of
+            the original.
+    """
+
+    packed: Packed
+    token_weights: torch.Tensor
+
+
+def refit(
+    state: State,
+    mask: PruningMask,
+    calibration: Calibration,
+    *,
+    progress: Progress,
+    refit_head: bool = True,
+) -> State:
+    """Cut a state and refit what is left, in order, against the state before.
+
+    Args:
+        state: the state before; also the target.
+        mask: what stays; at least one layer.
+        calibration: texts and token weights.
+        progress: told of each block done.
+        refit_head: refit pooler and head to the original's too.
+
+    Returns:
+        The cut and refitted state; its last report holds one entry per refit.
+
+    Raises:
+        DataError: the mask removes every layer.
+    """
+    if not any(mask.layers):
+        what = "the mask removes every layer"
+        raise DataError(what, expected="at least one layer that stays", got=str(mask.layers))
+    original = state.module()
+    architecture = cut_architecture(state.architecture, mask)
+    weights = cut_weights(state.weights, state.architecture, mask)
+    student = EncoderClassifier.from_weights(architecture, weights)
+    with torch.no_grad():
+        notes, states = _refit_blocks(original, student, mask, calibration, progress)
+        if refit_head:
+            notes |= _refit_end(original, student, states, calibration.packed)
+    details = {
+        "layers": [[layer.heads, layer.ffn] for layer in architecture.layers],
+        "refits": {name: fit.summary() for name, fit in notes.items()},
+    }
+    failed = [name for name, fit in notes.items() if fit.failed]
+    report = StepReport(
+        step="refit",
+        outcome="degraded" if failed else "applied",
+        reason=f"some ridges could not be factorised at {', '.join(failed)}" if failed else "",
+        details=details,
+    )
+    return state.replace(report, weights=student.weights(), architecture=architecture)
+
+
+def _refit_blocks(
+    original: EncoderClassifier,
+    student: EncoderClassifier,
+    mask: PruningMask,
+    calibration: Calibration,
+    progress: Progress,
+) -> tuple[dict[str, RidgeFit], tuple[torch.Tensor, torch.Tensor]]:
+    packed, notes = calibration.packed, {}
+    check = _check_tokens(packed)
+    theirs, ours = list_blocks(original), list_blocks(student)
+    wanted, ahead = embed(original, packed), 0
+    states = embed(student, packed)
+    with progress.task("refit", len(ours)) as advance:
+        for block, target in zip(ours, _targets(mask), strict=True):
+            wanted = run_blocks(theirs[ahead:target], wanted, packed)
+            goal = theirs[target]
+            residual = wanted + goal.project(goal.read(wanted, packed))
+            wanted, ahead = goal.norm(residual), target + 1
+            block.norm.load_state_dict(goal.norm.state_dict())
+            inputs = block.read(states, packed)
+            missing = residual - states - block.project(inputs)
+            weights = calibration.token_weights[target]
+            name = f"layers.{block.layer}.{block.kind}"
+            if bool(missing.any()):
+                with at(block=name):
+                    fit = fit_ridge(inputs, missing, weights, check)
+                _apply(block.projection, fit)
+                notes[name] = fit
+            states = block.finish(states, inputs)
+            advance(1)
+    wanted = run_blocks(theirs[ahead:], wanted, packed)
+    return notes, (wanted, states)
+
+
+def _targets(mask: PruningMask) -> list[int]:
+    kept = [index for index, stays in enumerate(mask.layers) if stays]
+    last_before_next = [index - 1 for index in kept[1:]] + [len(mask.layers) - 1]
+    pairs = zip(kept, last_before_next, strict=True)
+    return [block for start, end in pairs for block in (2 * start, 2 * end + 1)]
+
+
+def _refit_end(
+    original: EncoderClassifier,
+    student: EncoderClassifier,
+    states: tuple[torch.Tensor, torch.Tensor],
+    packed: Packed,
+) -> dict[str, RidgeFit]:
+    wanted, inputs = (part[packed.first] for part in states)
+    check = torch.arange(len(inputs)) % _CHECK_EVERY == 0
+    even = torch.ones(len(inputs))
+    notes: dict[str, RidgeFit] = {}
+    goals = {"pooler": original.pooler(wanted), "head": classify(original, states[0], packed)}
+    for name, linear in (("pooler", student.pooler), ("head", student.head)):
+        missing = goals[name] - linear(inputs)
+        if bool(missing.any()):
+            with at(block=name):
+                fit = fit_ridge(inputs, missing, even, check)
+            _apply(linear, fit)
+            notes[name] = fit
+        inputs = torch.tanh(linear(inputs))
+    return notes
+
+
+def _check_tokens(packed: Packed) -> torch.Tensor:
+    lengths = torch.diff(packed.first, append=torch.tensor([len(packed.ids)]))
+    texts = torch.arange(len(lengths)).repeat_interleave(lengths)
+    return texts % _CHECK_EVERY == 0  # neighbours in length: the check holds all lengths
+
+
+def _apply(linear: nn.Module, fit: RidgeFit) -> None:
+    if isinstance(linear, nn.Linear):
+        linear.weight += torch.from_numpy(fit.weight.astype(np.float32))
+    linear.get_parameter("bias").add_(torch.from_numpy(fit.bias.astype(np.float32)))
