@@ -75,10 +75,10 @@ def weigh_share(floor: Floor, counts: PairedCounts) -> Evidence:
     lost, gained, trials = counts.losses, counts.gains, counts.trials
 
     def bound_low(size: float) -> float:
-        return 1 - bound_loss(lost * size, gained * size, trials * size)
+        return 1 - bound_loss(lost * size, gained * size, _whole(trials * size))
 
     def bound_high(size: float) -> float:
-        return 1 + bound_growth(gained * size, lost * size, trials * size)
+        return 1 + bound_growth(gained * size, lost * size, _whole(trials * size))
 
     original = trials / counts.rows
     return Evidence(
@@ -103,10 +103,10 @@ def weigh_rate(floor: Floor, counts: PairedCounts) -> Evidence:
     kept, rows = counts.kept, counts.rows
 
     def bound_low(size: float) -> float:
-        return clopper_pearson_lower(kept * size, rows * size)
+        return 1 - clopper_pearson_upper((rows - kept) * size, _whole(rows * size))
 
     def bound_high(size: float) -> float:
-        return clopper_pearson_upper(kept * size, rows * size)
+        return clopper_pearson_upper(kept * size, _whole(rows * size))
 
     return Evidence(
         original=counts.trials / rows,
@@ -154,3 +154,8 @@ def weigh_resampled(
         counts=counts,
         bound_at=bound_low,
     )
+
+
+def _whole(count: float) -> int:
+    """Round down to rows that are surely there; the last bits of a product are forgiven."""
+    return math.floor(count + 1e-6)

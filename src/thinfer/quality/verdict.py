@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.errors import DataError
-from thinfer.quality.floor import Floor
 from thinfer.quality.evidence import (
     Evidence,
     explain_missing,
@@ -20,6 +19,7 @@ from thinfer.quality.evidence import (
     weigh_resampled,
     weigh_share,
 )
+from thinfer.quality.floor import Floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.paired import PairedCounts, count_pairs
 from thinfer.quality.resampled import PairCells
