@@ -79,7 +79,7 @@ class Batcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         # A daemon: an engine call that never returns must not keep a stopping process alive.
         self._thread = threading.Thread(target=self._work, name="thinfer-engine", daemon=True)
-        self._is_stopped = False
+        self._is_stopping = self._is_stopped = False
 
     @property
     def waiting(self) -> int:
@@ -98,6 +98,7 @@ class Batcher:
 
     async def stop(self, timeout_s: float = 1.0) -> None:
         """End the worker after its current call; whatever still waits fails."""
+        self._is_stopping = True
         self._inbox.put(None)
         await asyncio.to_thread(self._thread.join, timeout_s)
         self._fail_all()
@@ -263,8 +264,8 @@ class Batcher:
         self._dispatch()
 
     def _fail_all(self) -> None:
-        if not self._is_stopped:
-            logger.warning("the engine's worker has ended")
+        if not self._is_stopping:
+            logger.critical("the engine's worker has died; the service is not ready any more")
         self._is_stopped = True
         what = "the engine's worker has ended"
         now = self._clock.monotonic()
