@@ -2,5 +2,6 @@
 
 from thinfer.text.batch import Batch
 from thinfer.text.corpus import Corpus, read_corpus
+from thinfer.text.tokenizer import Encoding, Tokenizer
 
-__all__ = ["Batch", "Corpus", "read_corpus"]
+__all__ = ["Batch", "Corpus", "Encoding", "Tokenizer", "read_corpus"]
