@@ -103,8 +103,12 @@ def _uniform_widths(shape: Architecture) -> tuple[int, int]:
 
 
 def _make_tokenizer_config(checkpoint: Checkpoint, specials: dict[str, str]) -> dict[str, Any]:
+    inputs = ["input_ids", "attention_mask"]
+    if FAMILIES[checkpoint.family].prefix != "roberta.":
+        inputs.insert(1, "token_type_ids")
     return {
         **specials,
+        "model_input_names": inputs,
         "model_max_length": checkpoint.max_length,
         # The class that takes tokenizer.json as it is; a family's own class would rebuild it.
         "tokenizer_class": "PreTrainedTokenizerFast",
