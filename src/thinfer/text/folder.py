@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def read_folder(folder: Path) -> TokenizerSource:
         text = json.dumps(_follow_config(body, config, specials), ensure_ascii=False)
     elif plain.is_file():
         is_paddle = (folder / "model_state.pdparams").is_file()
-        settings = replace(_settings(config, specials), split_symbols=is_paddle)
+        settings = _settings(config, specials, split_symbols=is_paddle)
         backend = build_wordpiece(read_vocabulary(plain), settings)
         _add_tokens(backend, _read_object(folder / "added_tokens.json"), folder)
         text = backend.to_str()
@@ -96,14 +96,21 @@ def _read_length(config: Mapping[str, Any]) -> int | None:
     return int(length) if is_useful and length is not None else None
 
 
-def _settings(config: Mapping[str, Any], specials: Mapping[str, str]) -> WordPieceSettings:
+def _settings(
+    config: Mapping[str, Any], specials: Mapping[str, str], *, split_symbols: bool = False
+) -> WordPieceSettings:
     strip_accents = config.get("strip_accents")
-    names = {name.removesuffix("_token"): token for name, token in specials.items()}
+    own = WordPieceSettings()
     return WordPieceSettings(
         lowercase=bool(config.get("do_lower_case", True)),
         strip_accents=None if strip_accents is None else bool(strip_accents),
         split_chinese=bool(config.get("tokenize_chinese_chars", True)),
-        **names,
+        split_symbols=split_symbols,
+        unk=specials.get("unk_token", own.unk),
+        cls=specials.get("cls_token", own.cls),
+        sep=specials.get("sep_token", own.sep),
+        pad=specials.get("pad_token", own.pad),
+        mask=specials.get("mask_token", own.mask),
     )
 
 
