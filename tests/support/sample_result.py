@@ -292,6 +292,10 @@ def _ends() -> dict[str, Any]:
     return {"original": original, "chosen": chosen, "baseline": baseline}
 
 
+def _step(step: str, outcome: str, reason: str = "", **details: Any) -> dict[str, Any]:
+    return {"step": step, "outcome": outcome, "reason": reason, "details": details}
+
+
 def _extras() -> dict[str, Any]:
     return {
         "factors": [
@@ -303,30 +307,10 @@ def _extras() -> dict[str, Any]:
             {"name": "width", "factor": 1.857, "detail": "heads and neurons at 2/3"},
         ],
         "steps": [
-            {
-                "name": "score heads and neurons",
-                "outcome": "applied",
-                "seconds": 41.0,
-                "reason": "Fisher information over 2,048 training rows",
-            },
-            {
-                "name": "prune vocabulary",
-                "outcome": "applied",
-                "seconds": 3.1,
-                "reason": "9,412 of 21,128 rows cover the training texts and all single characters",
-            },
-            {
-                "name": "refit outputs",
-                "outcome": "degraded",
-                "seconds": 22.4,
-                "reason": "layer 5 was left as it was: its least-squares system is singular",
-            },
-            {
-                "name": "reduce rank of query and key",
-                "outcome": "refused",
-                "seconds": 0.4,
-                "reason": "no head has a spectrum that falls fast enough",
-            },
+            _step("prune_vocabulary", "applied", rows_before=21_128, rows_after=9_412),
+            _step("prune", "applied", width=0.6667, scores=[0.1, 0.2]),
+            _step("refit", "degraded", "layer 5 was left as it was: its system is singular"),
+            _step("reduce_rank", "refused", "no head has a spectrum that falls fast enough"),
         ],
         "warnings": [
             "One class, 'normal', holds 69 % of the test rows.",
@@ -351,7 +335,7 @@ def _extras() -> dict[str, Any]:
             "test": 6_000,
             "leaked": 14,
             "dropped": 3,
-            "test_digest": "5e1b0c9a77d2",
+            "test_digest": "5e1b0c9a77d2" * 5,
             "judgements": 1,
         },
         "linear": {

@@ -134,6 +134,8 @@ def _summary(
     if kept is not None:
         said.append(f"keeps {show_percent(kept.value)} of the original's {kept.key.title}")
     sentences = [f"The chosen model {_enumerate(said)}."] if said else []
+    if chosen.get("refused"):
+        sentences.append(f"It is only the best so far: {chosen['refused']}.")
     weak = [view.expr for view in views if view.verdict == "broken"]
     if weak:
         sentences.append(f"Broken: {', '.join(weak)}. Do not put it into service as it is.")

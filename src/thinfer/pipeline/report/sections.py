@@ -14,7 +14,6 @@ from thinfer.pipeline.report.wording import (
     show_milliseconds,
     show_percent,
     show_ratio,
-    show_seconds,
     text_of,
 )
 
@@ -247,27 +246,34 @@ def _candidate(
 def _steps(steps: Sequence[Mapping[str, Any]]) -> Html:
     if not steps:
         return Html("")
-    rows = [
-        element(
-            "li",
-            {"class": str(step.get("outcome", ""))},
+    rows = []
+    for step in steps:
+        outcome = str(step.get("outcome", ""))
+        rows.append(
             element(
-                "span",
-                {"class": "state " + str(step.get("outcome", ""))},
-                str(step.get("outcome", "")),
-            ),
-            element("b", {}, str(step.get("name", ""))),
-            element("span", {}, str(step.get("reason") or "")),
-            element("small", {}, show_seconds(step.get("seconds"))),
+                "li",
+                {},
+                element("span", {"class": f"state {outcome}"}, outcome),
+                element("b", {}, str(step.get("step", "")).replace("_", " ")),
+                element("span", {}, str(step.get("reason") or "")),
+                element("small", {}, _figures(step.get("details") or {})),
+            )
         )
-        for step in steps
-    ]
     return element("ol", {"class": "steps"}, *rows)
+
+
+def _figures(details: Mapping[str, Any]) -> str:
+    """Give the single figures of a step; lists per layer would drown the page."""
+    single = {key: value for key, value in details.items() if isinstance(value, int | float | str)}
+    shown = (f"{key.replace('_', ' ')} {_fact(key, value)}" for key, value in single.items())
+    return ", ".join(shown)
 
 
 def _fact(key: str, value: object) -> str:
     if key.endswith("_bytes") and isinstance(value, int | float):
         return show_bytes(value)
+    if key.endswith("_digest"):
+        return str(value)[:12]
     return text_of(value)
 
 

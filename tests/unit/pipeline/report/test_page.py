@@ -65,6 +65,12 @@ def test_a_broken_floor_is_named_and_warned_about() -> None:
     assert "Broken: flagged_recall&gt;=99.5%. Do not put it into service" in page
 
 
+def test_the_best_so_far_is_named_as_such() -> None:
+    result = sample_result()
+    result["chosen"]["refused"] = "on dev, accuracy stays below its floor"
+    assert "only the best so far: on dev, accuracy stays below" in render_report(result)
+
+
 def test_text_from_outside_cannot_become_markup() -> None:
     attack = "</script><script>alert(1)</script>$title"
     result = sample_result()

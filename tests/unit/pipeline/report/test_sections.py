@@ -6,6 +6,7 @@ from thinfer.pipeline.report.sections import (
     show_candidates,
     show_cards,
     show_changes,
+    show_facts,
     show_floors,
     show_side_by_side,
     show_warnings,
@@ -55,6 +56,14 @@ def test_changes_name_refused_and_degraded_steps() -> None:
     assert "21,128 → 9,412" in markup
     assert 'state degraded">degraded' in markup
     assert 'state refused">refused' in markup
+    assert "rows after 9,412" in markup
+    assert "scores" not in markup
+
+
+def test_a_digest_is_cut_and_bytes_have_a_unit() -> None:
+    markup = show_facts(sample_result())
+    assert "<dd>5e1b0c9a77d2</dd>" in markup
+    assert "8.3 GB" in markup
 
 
 def test_no_warnings_no_list() -> None:
