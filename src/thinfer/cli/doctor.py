@@ -16,7 +16,7 @@ __all__ = ["command"]
 
 
 def command(*, output: Output) -> None:
-    """Show what this machine and this installation can do, and what is missing and why."""
+    """Show what works on this machine, and what does not and why."""
     from thinfer.core.cores import usable_cores
     from thinfer.engine import available_engines
     from thinfer.measure.machine import describe_machine

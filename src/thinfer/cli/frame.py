@@ -8,6 +8,7 @@ or `THINFER_<OPTION>`, and in a TOML file: at the top for all commands, or below
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -74,7 +75,7 @@ class Frame:
         run.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]  # typer reads it
         run.__annotations__ = {item.name: item.annotation for item in everything}
         run.__doc__ = function.__doc__
-        summary = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
+        summary = re.split(r"\n\n(?:Args|Raises):", inspect.getdoc(function) or "")[0]
         self.app.command(name, help=summary)(run)
 
     def _shared(self, name: str, options: dict[str, str]) -> list[inspect.Parameter]:

@@ -20,7 +20,7 @@ def command(
     *,
     output: Output,
 ) -> None:
-    """Show what a bundle holds: model, labels, engines, quality, recipe."""
+    """Show what a bundle holds and how it was made."""
     from thinfer.architecture import count_cost
     from thinfer.bundle import open_bundle
     from thinfer.core.codec import to_json

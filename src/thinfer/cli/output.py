@@ -69,6 +69,8 @@ def encode_json(body: object, *, indent: int | None = None) -> str:
         Readable characters; all escaped where the text holds a lone surrogate.
     """
     text = json.dumps(body, ensure_ascii=False, indent=indent, allow_nan=False)
+    for ender in "\u0085\u2028\u2029":  # legal in JSON, but some readers of lines cut here
+        text = text.replace(ender, f"\\u{ord(ender):04x}")
     try:
         text.encode()
     except UnicodeEncodeError:

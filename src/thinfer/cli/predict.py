@@ -48,6 +48,9 @@ def command(
 
     Empty and over-long texts are answered too; `truncated` says that a text was cut. A file
     is read in pieces, and --output appears only when it is whole.
+
+    Raises:
+        UserError: both texts and a file are given.
     """
     from thinfer.classifier import Classifier
 
@@ -58,7 +61,7 @@ def command(
         size = 1 if not texts and input_file is None and sys.stdin.isatty() else CHUNK_ROWS
         with _sink(output_file) as write, _rows(texts, input_file, text_column, output) as rows:
             count, cut = _answer(classifier, rows, write, size=size)
-    output.note(f"{count} texts answered, {cut} of them truncated")
+    output.note(f"texts answered: {count}, of them truncated: {cut}")
     if output_file is not None and output.is_json:
         output.result({"output": str(output_file), "n": count, "truncated": cut}, "")
 

@@ -21,10 +21,10 @@ def command(
     *,
     output: Output,
 ) -> None:
-    """Check every byte of a bundle and run its self-test on its engines.
+    """Check every byte of a bundle, and run its self-test.
 
-    An engine that is not installed here is skipped and named, unless it is the chosen one or
-    was asked for.
+    The self-test runs on each engine of the bundle. One that is not installed here is skipped
+    and named, unless it is the chosen one or was asked for.
     """
     from thinfer.bundle import open_bundle
     from thinfer.classifier import Classifier

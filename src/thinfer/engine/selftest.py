@@ -22,11 +22,15 @@ def check_golden(bundle: Bundle, engine: Engine) -> float:
         The largest difference of a logit.
 
     Raises:
-        EngineError: NaN, another label, or a difference over the bound; names row and difference.
+        EngineError: NaN, another label or shape, or a difference over the bound; names row and
+            difference.
     """
     batch, expected = bundle.golden()
     entry = bundle.engine(engine.info.name)
     got = engine.run(batch)
+    if got.shape != expected.shape:
+        what = f"the engine '{entry.name}' fails the bundle's self-test"
+        raise EngineError(what, expected=f"logits {expected.shape}", got=str(got.shape))
     differences = np.abs(got - expected).max(axis=1)
     flipped = got.argmax(axis=1) != expected.argmax(axis=1)
     bad = np.flatnonzero(~(differences <= entry.logits_bound) | flipped)  # NaN is not <= either
