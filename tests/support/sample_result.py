@@ -292,8 +292,10 @@ def _ends() -> dict[str, Any]:
     return {"original": original, "chosen": chosen, "baseline": baseline}
 
 
-def _step(step: str, outcome: str, reason: str = "", **details: Any) -> dict[str, Any]:
-    return {"step": step, "outcome": outcome, "reason": reason, "details": details}
+def _step(
+    step: str, outcome: str, reason: str = "", details: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"step": step, "outcome": outcome, "reason": reason, "details": details or {}}
 
 
 def _extras() -> dict[str, Any]:
@@ -307,8 +309,8 @@ def _extras() -> dict[str, Any]:
             {"name": "width", "factor": 1.857, "detail": "heads and neurons at 2/3"},
         ],
         "steps": [
-            _step("prune_vocabulary", "applied", rows_before=21_128, rows_after=9_412),
-            _step("prune", "applied", width=0.6667, scores=[0.1, 0.2]),
+            _step("prune_vocabulary", "applied", "", {"rows_before": 21_128, "rows_after": 9_412}),
+            _step("prune", "applied", "", {"width": 0.6667, "scores": [0.1, 0.2]}),
             _step("refit", "degraded", "layer 5 was left as it was: its system is singular"),
             _step("reduce_rank", "refused", "no head has a spectrum that falls fast enough"),
         ],

@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "build_app", "main"]
 
 # In the order of the help. A command is one file here and one line in this table.
 COMMANDS = {
+    "demo": "thinfer.cli.demo:command",
     "predict": "thinfer.cli.predict:command",
     "serve": "thinfer.cli.serve:serve",
     "inspect": "thinfer.cli.inspect:command",

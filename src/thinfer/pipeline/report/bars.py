@@ -86,7 +86,7 @@ def draw_factors(factors: Sequence[Mapping[str, Any]], speedup: float | None) ->
         rows.append(
             _factor(
                 "all together",
-                "measured on its own",
+                "",
                 "total",
                 (place(1.0), place(speedup) - place(1.0)),
                 speedup,
