@@ -19,6 +19,7 @@ from tests.support.serving import PROGRAM, Process, read_samples, serve_process,
 from thinfer.classifier import Classifier
 
 LIMIT = 20_000
+POST = b"POST /check HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +33,16 @@ def server(bundle: Path) -> Iterator[Process]:
         yield process
 
 
-def exchange(server: Process, raw: bytes) -> bytes:
-    """Send raw bytes, and give what comes back until the server closes or says no more."""
+def exchange(server: Process, raw: bytes, *, is_broken: bool = False) -> bytes:
+    """Send raw bytes, and give what comes back until the server closes.
+
+    Broken bytes may leave the server waiting for more: the end of the stream tells it, and may
+    cost the answer.
+    """
     with socket.create_connection((server.host, server.port), timeout=30) as link:
         link.sendall(raw)
-        link.shutdown(socket.SHUT_WR)
+        if is_broken:
+            link.shutdown(socket.SHUT_WR)
         parts = []
         while part := link.recv(65536):
             parts.append(part)
@@ -55,7 +61,9 @@ def test_it_says_its_version_and_answers(server: Process, bundle: Path) -> None:
 
 
 def test_a_query_of_plain_utf8_bytes_is_read_or_refused_but_never_an_error(server: Process) -> None:
-    answer = exchange(server, "GET /check?content=你好 HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    answer = exchange(
+        server, "GET /check?content=你好 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()
+    )
     assert answer.split(b" ")[1] in {b"200", b"400"}
 
 
@@ -75,13 +83,15 @@ def test_a_query_of_plain_utf8_bytes_is_read_or_refused_but_never_an_error(serve
     ],
 )
 def test_broken_bytes_on_the_wire_are_never_a_server_error(server: Process, raw: bytes) -> None:
-    answer = exchange(server, raw)
+    answer = exchange(server, raw, is_broken=True)
     assert not answer.startswith(b"HTTP/1.1 5")
     assert server.ask("GET", "/check?content=a").status == 200
+    samples = read_samples(server.ask("GET", "/metrics").raw.decode())
+    assert sum_samples(samples, "thinfer_requests_total", "failed") == 0
 
 
 def send_chunks(server: Process, chunks: list[bytes]) -> bytes:
-    head = b"POST /check HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = POST + b"transfer-encoding: chunked\r\n\r\n"
     body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
     return exchange(server, head + body + b"0\r\n\r\n")
 
@@ -92,7 +102,7 @@ def test_the_limit_counts_the_bytes_that_arrive_whatever_was_declared(server: Pr
     large = json.dumps({"content": "a" * LIMIT}).encode()
     chunked = send_chunks(server, [large[i : i + 1000] for i in range(0, len(large), 1000)])
     assert chunked.startswith(b"HTTP/1.1 413")
-    declared = b"POST /check HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % (LIMIT + 1)
+    declared = POST + b"content-length: %d\r\n\r\n" % (LIMIT + 1)
     assert exchange(server, declared).startswith(b"HTTP/1.1 413")  # before any byte of the body
     exact = json.dumps({"content": ""}).encode().ljust(LIMIT)
     assert server.ask("POST", "/check", exact).status == 200
@@ -174,17 +184,47 @@ def test_overload_is_429_and_ends_with_the_load(tmp_path: Path) -> None:
         assert server.ask("GET", "/check?content=after").status == 200
 
 
-def test_an_address_in_use_is_the_users_error(bundle: Path, server: Process) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(bundle), "--port", str(server.port)],
+def run_serve(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command where it is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, "serve", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode != 0
-    assert "UserError" in done.stderr
+
+
+def test_an_address_in_use_is_the_users_error(bundle: Path, server: Process) -> None:
+    done = run_serve(str(bundle), "--port", str(server.port))
+    assert done.returncode == 2
     assert "name another --port" in done.stderr
+
+
+def test_a_setting_out_of_range_is_the_users_error(bundle: Path) -> None:
+    done = run_serve(str(bundle), "--max-queue", "0")
+    assert done.returncode == 2
+    assert "max_queue" in done.stderr
+
+
+def test_an_engine_that_fails_its_first_inference_is_never_announced(tmp_path: Path) -> None:
+    # The first call is the golden set's, the second the readiness inference's.
+    bundle = make_fake_bundle(tmp_path / "bundle", options={"fail_every": 2}).path
+    done = run_serve(str(bundle), "--port", "0")
+    assert done.returncode == 5
+    assert "readiness" in done.stderr
+    assert "serving" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_body_that_does_not_come_is_given_up(bundle: Path) -> None:
+    with serve_process(bundle, environment={"THINFER_SERVE_BODY_TIMEOUT_S": "0.1"}) as server:
+        head = b"POST /check HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{"
+        with socket.create_connection((server.host, server.port), timeout=30) as link:
+            link.sendall(head)
+            answer = link.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"connection: close" in answer.lower()
 
 
 def test_a_serving_process_holds_no_torch_and_opens_no_connection(bundle: Path) -> None:

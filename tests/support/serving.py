@@ -29,8 +29,7 @@ from thinfer.serve.service import Service, build_service
 from thinfer.serve.settings import ServeSettings
 from thinfer.text.batch import Batch
 
-# The command alone, without the program around it.
-PROGRAM = "import typer; from thinfer.cli.serve import serve; typer.run(serve)"
+PROGRAM = "import sys; from thinfer.cli.main import main; sys.exit(main())"
 DEADLINE_S = 60.0
 
 
@@ -173,7 +172,18 @@ def serve_process(
 ) -> Iterator[Process]:
     """Start `thinfer serve` on a free port, wait for its line, and end it afterwards."""
     popen = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", PROGRAM, str(bundle), "--port", "0", *arguments],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            PROGRAM,
+            "serve",
+            str(bundle),
+            "--port",
+            "0",
+            *arguments,
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},

@@ -25,6 +25,9 @@ __all__ = ["create_app"]
 
 logger = logging.getLogger("thinfer.serve")
 
+# Kinds of refusal after which the connection is of no more use.
+CLOSING = frozenset({"draining", "slow_body"})
+
 
 def create_app(service: Service, *, clock: Clock) -> ASGIApp:
     """Give the application; its lifespan starts and stops the engine's worker.
@@ -72,7 +75,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     answer = answer_for(known)
     trace = trace_of(request.scope)
     trace.outcome, trace.reason = answer.outcome, answer.kind
-    trace.closes = answer.kind == "draining"
+    trace.closes = answer.kind in CLOSING
     headers = {}
     if isinstance(known, OverloadError):
         headers["retry-after"] = str(max(1, math.ceil(known.retry_after_s)))

@@ -19,7 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from thinfer.core.clock import Clock
-from thinfer.errors import UserError
+from thinfer.errors import ThinferError, UserError
 from thinfer.serve.service import Service
 
 __all__ = ["run_server"]
@@ -80,6 +80,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self.failure: ThinferError | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -87,9 +88,13 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell so."""
+        """Start, and tell so; where telling fails, stop again in the ordinary way."""
         await super().startup(sockets)
-        await self._on_started()
+        try:
+            await self._on_started()
+        except ThinferError as error:
+            self.failure = error
+            self.should_exit = True
 
 
 async def _serve(server: _Server, service: Service, listener: socket.socket, clock: Clock) -> None:
@@ -105,6 +110,8 @@ async def _serve(server: _Server, service: Service, listener: socket.socket, clo
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     await server.serve(sockets=[listener])
+    if server.failure is not None:
+        raise server.failure
 
 
 async def _drain(server: _Server, service: Service, clock: Clock) -> None:
