@@ -1,1 +1,1 @@
-"""TODO-LEVEL."""
+"""Level 4: machine facts, the host probe, workloads, interleaved timing, memory and energy."""

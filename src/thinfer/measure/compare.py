@@ -1,0 +1,86 @@
+"""How much slower one contender is than another, with an interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from thinfer.errors import UserError
+from thinfer.measure.timing import Samples
+
+__all__ = ["Ratio", "ratio_interval"]
+
+_FEWEST_PAIRS = 5  # fewer resampled pairs say nothing about the spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """Time of the first over time of the second.
+
+    Attributes:
+        ratio: median of the ratios of paired rounds.
+        low: lower end of the interval.
+        high: upper end.
+        pairs: rounds in which both were quiet.
+    """
+
+    KIND: ClassVar[str] = "thinfer.ratio"
+    VERSION: ClassVar[int] = 1
+
+    ratio: float
+    low: float
+    high: float
+    pairs: int
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether the interval leaves out 1; "not separable" is a valid result."""
+        return not self.low <= 1.0 <= self.high
+
+
+def ratio_interval(
+    first: Samples,
+    second: Samples,
+    *,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    replicates: int = 2000,
+) -> Ratio:
+    """Compare two contenders of one interleaved timing, round by round.
+
+    Args:
+        first: times of the first, for example the original's: a ratio above 1 is a speedup.
+        second: times of the second.
+        rng: where chance comes from.
+        confidence: of the two-sided interval.
+        replicates: resamples of the rounds.
+
+    Returns:
+        The ratio; with fewer than five paired rounds its interval is the widest that the
+        samples allow.
+
+    Raises:
+        UserError: one of them has no sample.
+    """
+    if not first.seconds or not second.seconds:
+        what = "a contender without samples cannot be compared"
+        raise UserError(what, expected="at least one round")
+    ours = dict(zip(first.rounds, first.seconds, strict=True))
+    theirs = dict(zip(second.rounds, second.seconds, strict=True))
+    common = sorted(ours.keys() & theirs.keys())
+    if len(common) < _FEWEST_PAIRS:
+        return Ratio(
+            ratio=first.median_s / second.median_s,
+            low=min(first.seconds) / max(second.seconds),
+            high=max(first.seconds) / min(second.seconds),
+            pairs=len(common),
+        )
+    ratios = np.asarray([ours[number] / theirs[number] for number in common])
+    drawn = rng.integers(0, len(ratios), size=(replicates, len(ratios)))
+    medians = np.median(ratios[drawn], axis=1)  # [replicates]
+    low, high = np.quantile(medians, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Ratio(
+        ratio=float(np.median(ratios)), low=float(low), high=float(high), pairs=len(common)
+    )
