@@ -3,5 +3,21 @@
 from thinfer.text.batch import Batch
 from thinfer.text.corpus import Corpus, read_corpus
 from thinfer.text.tokenizer import Encoding, Tokenizer
+from thinfer.text.vocabulary import (
+    VocabularyPlan,
+    plan_vocabulary,
+    prune_tokenizer,
+    unknown_rate,
+)
 
-__all__ = ["Batch", "Corpus", "Encoding", "Tokenizer", "read_corpus"]
+__all__ = [
+    "Batch",
+    "Corpus",
+    "Encoding",
+    "Tokenizer",
+    "VocabularyPlan",
+    "plan_vocabulary",
+    "prune_tokenizer",
+    "read_corpus",
+    "unknown_rate",
+]

@@ -12,7 +12,7 @@ import tokenizers
 from thinfer.errors import DataError
 from thinfer.text.template import Template
 
-__all__ = ["load_backend", "name_specials", "tokens_by_id"]
+__all__ = ["load_backend", "mend_surrogates", "name_specials", "tokens_by_id"]
 
 PAD_NAMES = ("[PAD]", "<pad>")
 
@@ -92,6 +92,11 @@ def name_specials(
         do = "name it as pad_token in tokenizer_config.json"
         raise DataError(what, expected=" or ".join(PAD_NAMES), do=do)
     return found
+
+
+def mend_surrogates(text: str) -> str:
+    """Give the text with surrogate pairs joined and lone surrogates as U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class _Door:

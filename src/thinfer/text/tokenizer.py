@@ -13,7 +13,13 @@ import tokenizers
 from numpy.typing import NDArray
 
 from thinfer.errors import DataError, UserError
-from thinfer.text.backend import PAD_NAMES, load_backend, name_specials, tokens_by_id
+from thinfer.text.backend import (
+    PAD_NAMES,
+    load_backend,
+    mend_surrogates,
+    name_specials,
+    tokens_by_id,
+)
 from thinfer.text.batch import Batch
 from thinfer.text.folder import read_folder
 from thinfer.text.template import Template, cut_longest, probe_template
@@ -223,7 +229,7 @@ class Tokenizer:
         if room < 0:
             what = f"a maximum length of {self.max_length} has no room for a pair"
             raise UserError(what, expected=f"at least {template.added}")
-        parts = [self._bare_ids(side) for side in (texts, pairs) if side is not None]
+        parts = [self.encode_bare(side) for side in (texts, pairs) if side is not None]
         lengths = np.array([[len(ids) for ids in part] for part in parts], dtype=np.int64)
         lengths = lengths.reshape(len(parts), len(texts)).T  # [sequences, texts]
         kept = np.minimum(lengths, room) if pairs is None else cut_longest(lengths, room)
@@ -235,7 +241,18 @@ class Tokenizer:
             unknown=np.diff(sums[batch.offsets]).astype(np.int64),
         )
 
-    def _bare_ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode_bare(self, texts: Sequence[str]) -> list[list[int]]:
+        """Give the token ids of whole texts: nothing cut, no special tokens.
+
+        Args:
+            texts: any strings, empty ones included.
+
+        Returns:
+            Ids of each text.
+
+        Raises:
+            DataError: a text is not a string.
+        """
         wrong = [text for text in texts if not isinstance(text, str)]
         if isinstance(texts, str) or wrong:
             what = "a tokenizer needs a sequence of strings"
@@ -243,7 +260,7 @@ class Tokenizer:
         try:
             found = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         except (TypeError, UnicodeEncodeError):  # a lone surrogate somewhere
-            whole = [_without_surrogates(text) for text in texts]
+            whole = [mend_surrogates(text) for text in texts]
             found = self._backend.encode_batch_fast(whole, add_special_tokens=False)
         return [encoding.ids for encoding in found]
 
@@ -253,7 +270,3 @@ def _checked_length(max_length: int, template: Template) -> int:
         what = f"a maximum length of {max_length} has no room for text"
         raise UserError(what, expected=f"at least {template.added + 1} tokens, specials included")
     return max_length
-
-
-def _without_surrogates(text: str) -> str:
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
