@@ -21,6 +21,10 @@ __all__ = ["COMMANDS", "build_app", "main"]
 
 # In the order of the help. A command is one file here and one line in this table.
 COMMANDS = {
+    "fit": "thinfer.cli.fit:command",
+    "compress": "thinfer.cli.compress:command",
+    "pack": "thinfer.cli.pack:command",
+    "evaluate": "thinfer.cli.evaluate:command",
     "demo": "thinfer.cli.demo:command",
     "predict": "thinfer.cli.predict:command",
     "serve": "thinfer.cli.serve:serve",

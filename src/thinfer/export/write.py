@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture
+from thinfer.bundle import LAYOUT, encode_weights
 from thinfer.engine.base import EngineSpec, Precision
 from thinfer.errors import UserError
 from thinfer.export.fusion import check_fusion
@@ -19,7 +20,6 @@ from thinfer.text.batch import Batch
 
 __all__ = ["EXPORTERS", "ExportRequest", "write_engine"]
 
-ONNX_FILE = "model.onnx"
 _BOUNDS = {"fp32": 1e-3, "bf16": 0.5, "int8": 2.0}
 
 
@@ -74,10 +74,10 @@ def _write_onnx(request: ExportRequest, precision: Precision) -> EngineSpec:
         fused=True,
         precision="int8" if precision == "int8" else "fp32",
     )
-    target = request.folder / ONNX_FILE
+    target = request.folder / LAYOUT.graph
     target.write_bytes(model.SerializeToString(deterministic=True))
     check_fusion(target, request.architecture)
-    return _spec("onnxruntime", precision, (ONNX_FILE,))
+    return _spec("onnxruntime", precision, (LAYOUT.graph,))
 
 
 def _write_openvino(request: ExportRequest, precision: Precision) -> EngineSpec:
@@ -101,9 +101,9 @@ def _write_openvino(request: ExportRequest, precision: Precision) -> EngineSpec:
 
 
 def _use_weights(request: ExportRequest, precision: Precision) -> EngineSpec:
-    """Torch runs the bundle's own weights: nothing more is written."""
-    del request
-    return _spec("torch", precision, ("weights.safetensors",))
+    """Torch runs the bundle's own weights."""
+    (request.folder / LAYOUT.weights).write_bytes(encode_weights(request.weights))
+    return _spec("torch", precision, (LAYOUT.weights,))
 
 
 def _spec(name: str, precision: Precision, files: tuple[str, ...]) -> EngineSpec:

@@ -10,7 +10,7 @@ import numpy as np
 from thinfer.errors import UserError
 from thinfer.measure.timing import Samples
 
-__all__ = ["Ratio", "ratio_interval"]
+__all__ = ["Ratio", "ratio_interval", "throughput_ratio"]
 
 _FEWEST_PAIRS = 5  # fewer resampled pairs say nothing about the spread
 
@@ -83,4 +83,41 @@ def ratio_interval(
     low, high = np.quantile(medians, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Ratio(
         ratio=float(np.median(ratios)), low=float(low), high=float(high), pairs=len(common)
+    )
+
+
+def throughput_ratio(
+    first: Samples,
+    second: Samples,
+    *,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    replicates: int = 2000,
+) -> Ratio:
+    """Compare the whole time of two contenders that did the same rounds of unequal work.
+
+    Rounds may hold batches of different length: their times are summed, not ranked.
+
+    Args:
+        first: times of the first, for example the original's: a ratio above 1 is a speedup.
+        second: times of the second.
+        rng: where chance comes from.
+        confidence: of the two-sided interval.
+        replicates: resamples of the rounds.
+
+    Returns:
+        Sum of the first over sum of the second, over the rounds in which both were quiet; with
+        fewer than five of those, the comparison of `ratio_interval`.
+    """
+    ours = dict(zip(first.rounds, first.seconds, strict=True))
+    theirs = dict(zip(second.rounds, second.seconds, strict=True))
+    common = sorted(ours.keys() & theirs.keys())
+    if len(common) < _FEWEST_PAIRS:
+        return ratio_interval(first, second, rng=rng, confidence=confidence)
+    pairs = np.asarray([(ours[number], theirs[number]) for number in common])  # [rounds, 2]
+    drawn = pairs[rng.integers(0, len(pairs), size=(replicates, len(pairs)))].sum(axis=1)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - confidence) / 2, (1 + confidence) / 2])
+    total = pairs.sum(axis=0)
+    return Ratio(
+        ratio=float(total[0] / total[1]), low=float(low), high=float(high), pairs=len(common)
     )

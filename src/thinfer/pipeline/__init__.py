@@ -1,1 +1,1 @@
-"""TODO-LEVEL."""
+"""Level 5: the jobs as a user names them: compress, pack, evaluate, tune and their report."""

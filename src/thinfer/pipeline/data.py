@@ -1,0 +1,161 @@
+"""The labelled text of a run: read, checked for leaks, aligned with the model's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.errors import DataError
+from thinfer.pipeline.request import DataRequest
+from thinfer.quality.labels import LabelSet
+from thinfer.text.corpus import Corpus, read_corpus
+from thinfer.text.splits import find_leaks, without
+from thinfer.text.tokenizer import Encoding, Tokenizer
+
+__all__ = ["DataSets", "LabelledSet", "label_corpus", "load_sets"]
+
+Truth = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelledSet:
+    """Texts with the model's class of each.
+
+    Attributes:
+        corpus: texts, pairs and row numbers.
+        truth: int64 `[rows]`, indices of the model's labels.
+    """
+
+    corpus: Corpus
+    truth: Truth
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def encode(self, tokenizer: Tokenizer, rows: slice = slice(None)) -> Encoding:
+        """Tokenise some rows.
+
+        Args:
+            tokenizer: whose ids are wanted.
+            rows: which rows, all by default.
+        """
+        pairs = self.corpus.pairs
+        return tokenizer.encode(self.corpus.texts[rows], None if pairs is None else pairs[rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DataSets:
+    """Train, dev and test of one run.
+
+    Attributes:
+        train: calibrates, covers, retrains.
+        dev: chooses.
+        test: judges; rows that leaked from train or dev are left out.
+        unlabelled: more text to cover, if any.
+        facts: rows, leaked and dropped rows, digests; for the report.
+        warnings: what the user should know of the data.
+    """
+
+    train: LabelledSet
+    dev: LabelledSet
+    test: LabelledSet
+    unlabelled: tuple[str, ...]
+    facts: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def label_corpus(corpus: Corpus, labels: LabelSet) -> LabelledSet:
+    """Give a corpus with the model's class of each row.
+
+    Args:
+        corpus: with labels.
+        labels: the model's.
+
+    Returns:
+        The labelled set.
+
+    Raises:
+        DataError: the corpus has no labels, or one that the model does not know.
+    """
+    if corpus.labels is None:
+        what = f"'{corpus.name}' has no labels"
+        raise DataError(what, do="name the column with --label-column")
+    return LabelledSet(corpus=corpus, truth=labels.align(corpus.labels))
+
+
+def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
+    """Read the three sets and leave out of `test` what the others already showed.
+
+    Args:
+        request: files and columns.
+        labels: the model's labels.
+
+    Returns:
+        The sets, with what was found.
+
+    Raises:
+        DataError: a file cannot be used, a label is unknown, or only one class is there.
+    """
+    read = {
+        name: read_corpus(path, text_column=request.text_column, label_column=request.label_column)
+        for name, path in (("train", request.train), ("dev", request.dev), ("test", request.test))
+    }
+    known, dev_leaks = [read["train"]], find_leaks(read["train"], read["dev"])
+    known.append(read["dev"])
+    leaked: set[int] = set()
+    conflicting = 0
+    for reference in known:
+        report = find_leaks(reference, read["test"])
+        leaked |= set(report.rows)
+        conflicting += report.conflicting
+    kept = {**read, "test": without(read["test"], sorted(leaked))}
+    sets = {name: label_corpus(corpus, labels) for name, corpus in kept.items()}
+    for name, part in sets.items():
+        _require_classes(name, part)
+    warnings = []
+    if leaked:
+        warnings.append(
+            f"{len(leaked)} test rows also stand in train or dev ({conflicting} with another "
+            "label); they were left out of the judgement."
+        )
+    if dev_leaks.rows:
+        warnings.append(f"{len(dev_leaks.rows)} dev rows also stand in train.")
+    facts = {
+        **{name: len(part) for name, part in sets.items()},
+        "leaked": len(leaked),
+        "dev_in_train": len(dev_leaks.rows),
+        "dropped": sum(corpus.dropped_empty for corpus in read.values()),
+        "test_digest": sets["test"].corpus.digest,
+    }
+    unlabelled: tuple[str, ...] = ()
+    if request.unlabelled is not None:
+        extra = read_corpus(request.unlabelled, text_column=request.text_column, need_labels=False)
+        unlabelled = (*extra.texts, *(extra.pairs or ()))
+    return DataSets(**sets, unlabelled=unlabelled, facts=facts, warnings=tuple(warnings))
+
+
+def _require_classes(name: str, part: LabelledSet) -> None:
+    classes = np.unique(part.truth)
+    if len(classes) < 2:
+        what = f"the {name} set '{part.corpus.name}' holds one class only"
+        raise DataError(
+            what,
+            expected="rows of two classes or more",
+            got=f"{len(part)} rows of one class",
+            do="give a file that holds every class",
+        )
+
+
+def head(part: LabelledSet, rows: int) -> LabelledSet:
+    """Give the first rows of a set.
+
+    Args:
+        part: the set.
+        rows: how many, at most.
+    """
+    count = min(rows, len(part))
+    return replace(part, corpus=part.corpus.select(range(count)), truth=part.truth[:count])

@@ -1,0 +1,135 @@
+"""`fit`: fine-tune a checkpoint, or train a preset from nothing on the text at hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thinfer.core.clock import Clock
+from thinfer.core.codec import to_json
+from thinfer.core.files import lock_folder
+from thinfer.core.progress import Progress
+from thinfer.errors import DataError
+from thinfer.nn.checkpoint import Checkpoint, load_checkpoint
+from thinfer.nn.presets import PRESETS, build_preset
+from thinfer.nn.save import save_checkpoint
+from thinfer.nn.train import Encoded, TrainSettings, train_classifier
+from thinfer.pipeline.data import LabelledSet, label_corpus
+from thinfer.quality.labels import LabelSet
+from thinfer.text.corpus import Corpus, read_corpus
+from thinfer.text.learn import learn_wordpiece
+
+__all__ = ["FitRequest", "fit"]
+
+_PRESET_LENGTH = 128
+_PRESET_RATE = 5e-4  # from nothing; a pretrained checkpoint is fine-tuned ten times slower
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitRequest:
+    """One run of `fit`.
+
+    Attributes:
+        model: a preset's name, a checkpoint directory or a hub name.
+        train: rows to learn from.
+        dev: rows that choose the epoch.
+        out: the checkpoint's folder; resume state lives in `out` + `.work`.
+        settings: how to train; None of its fields is set by the data.
+        learning_rate: peak; None takes 5e-4 for a preset and 5e-5 for a checkpoint.
+        max_length: longest text in tokens; None keeps the checkpoint's (a preset's: 128).
+        vocabulary: most tokens that a preset learns from the training text.
+        text_column: name of the text column.
+        label_column: name of the label column.
+    """
+
+    model: str
+    train: Path
+    dev: Path
+    out: Path
+    settings: TrainSettings = field(default_factory=TrainSettings)
+    learning_rate: float | None = None
+    max_length: int | None = None
+    vocabulary: int = 12_000
+    text_column: str | None = None
+    label_column: str | None = None
+
+
+def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, Any]:
+    """Train and write a directory that `AutoModelForSequenceClassification` loads.
+
+    A run that was interrupted goes on after its last whole epoch when repeated.
+
+    Args:
+        request: what to do.
+        progress: told of batches and epochs.
+        clock: times it.
+
+    Returns:
+        The result as JSON: `out`, `labels`, `train`, `dev`, `report`.
+
+    Raises:
+        DataError: the training text holds one class only, or the files do not fit the model.
+    """
+    columns = {"text_column": request.text_column, "label_column": request.label_column}
+    train = read_corpus(request.train, **columns)
+    dev = read_corpus(request.dev, **columns)
+    names = tuple(sorted(set(train.labels or ())))
+    if len(names) < 2:
+        what = f"the train set '{train.name}' holds one class only"
+        raise DataError(what, expected="rows of two classes or more", got=str(list(names)))
+    checkpoint = _start(request, train, names)
+    labels = LabelSet(checkpoint.labels)
+    settings = _settings(request)
+    work = request.out.with_name(f"{request.out.name}.work")
+    with lock_folder(work):
+        trained, report = train_classifier(
+            checkpoint,
+            _encode(label_corpus(train, labels), checkpoint),
+            dev=_encode(label_corpus(dev, labels), checkpoint),
+            settings=settings,
+            progress=progress,
+            clock=clock,
+            resume_folder=work / "train",
+        )
+        save_checkpoint(trained, request.out)
+    return {
+        "out": str(request.out),
+        "labels": list(trained.labels),
+        "leftovers": list(trained.leftovers),
+        "max_length": trained.max_length,
+        "train": len(train),
+        "dev": len(dev),
+        "report": to_json(report),
+    }
+
+
+def _settings(request: FitRequest) -> TrainSettings:
+    rate = request.learning_rate
+    if rate is None:
+        is_preset = request.model in PRESETS
+        rate = _PRESET_RATE if is_preset else TrainSettings().learning_rate
+    return dataclasses.replace(request.settings, learning_rate=rate)
+
+
+def _start(request: FitRequest, train: Corpus, names: tuple[str, ...]) -> Checkpoint:
+    if request.model not in PRESETS:
+        return load_checkpoint(request.model, classes=names, max_length=request.max_length)
+    length = request.max_length or _PRESET_LENGTH
+    texts = [*train.texts, *(train.pairs or ())]
+    tokenizer = learn_wordpiece(texts, size=request.vocabulary, max_length=length)
+    return build_preset(
+        request.model,
+        tokenizer=tokenizer,
+        labels=names,
+        max_length=length,
+        seed=request.settings.seed,
+    )
+
+
+def _encode(part: LabelledSet, checkpoint: Checkpoint) -> Encoded:
+    encoding = part.encode(checkpoint.tokenizer)
+    return Encoded(batch=encoding.batch, targets=np.asarray(part.truth, dtype=np.int64))

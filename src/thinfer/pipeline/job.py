@@ -1,0 +1,123 @@
+"""`Job`: what every stage of one `compress` run shares; made once, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.compress.state import State
+from thinfer.core.clock import Clock
+from thinfer.core.codec import to_json
+from thinfer.core.progress import Progress
+from thinfer.pipeline.data import DataSets, LabelledSet
+from thinfer.pipeline.request import CompressRequest
+from thinfer.pipeline.workspace import Workspace
+from thinfer.quality.floor import Floor
+from thinfer.quality.labels import LabelSet
+from thinfer.quality.metrics import measure_quality
+from thinfer.quality.verdict import margin_cleared
+from thinfer.text.batch import Batch
+from thinfer.text.tokenizer import Tokenizer
+
+__all__ = ["Job"]
+
+Answers = NDArray[np.int64]
+
+_CALIBRATION_TEXTS = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """One run.
+
+    Attributes:
+        request: what was asked.
+        workspace: where pieces are kept.
+        original: the model as it was brought.
+        labels: its classes.
+        floors: what must hold.
+        sets: the labelled text.
+        original_dev: int64 `[dev rows]`, the original's answers.
+        threads: threads of one call.
+        engines: engines to try, the default first.
+        precisions: precisions to try.
+        progress: told of the work.
+        clock: times it.
+    """
+
+    request: CompressRequest
+    workspace: Workspace
+    original: State
+    labels: LabelSet
+    floors: tuple[Floor, ...]
+    sets: DataSets
+    original_dev: Answers
+    threads: int
+    engines: tuple[str, ...]
+    precisions: tuple[str, ...]
+    progress: Progress
+    clock: Clock
+
+    def rng(self) -> np.random.Generator:
+        """Give a fresh generator of the run's seed: no stage depends on another's draws."""
+        return np.random.default_rng(self.request.seed)
+
+    def calibration_rows(self) -> list[int]:
+        """Give the training rows that calibrate, drawn once for all states."""
+        rows = len(self.sets.train)
+        count = min(_CALIBRATION_TEXTS, rows)
+        return sorted(map(int, self.rng().choice(rows, size=count, replace=False)))
+
+    def calibration(self, tokenizer: Tokenizer) -> Batch:
+        """Give the calibration text as ids of a tokenizer.
+
+        Args:
+            tokenizer: of the state that is calibrated.
+        """
+        part = self.sets.train.corpus.select(self.calibration_rows())
+        return tokenizer.encode(part.texts, part.pairs).batch
+
+    def clears_floors(self, answers: Answers, *, margin_se: float = 1.0) -> tuple[str, ...]:
+        """Give the floors that answers on `dev` do not clear, as the user wrote them.
+
+        Args:
+            answers: int64 `[dev rows]`.
+            margin_se: by how many paired standard errors they must be cleared.
+        """
+        return tuple(
+            floor.expr
+            for floor in self.floors
+            if not margin_cleared(
+                floor,
+                truth=self.sets.dev.truth,
+                original=self.original_dev,
+                candidate=answers,
+                labels=self.labels,
+                margin_se=margin_se,
+            )
+        )
+
+    def measure(self, part: LabelledSet, answers: Answers) -> Any:  # noqa: ANN401 - JSON
+        """Give the figures of quality as JSON.
+
+        Args:
+            part: the set that was answered.
+            answers: int64 `[rows]`.
+        """
+        return to_json(measure_quality(part.truth, answers, self.labels))
+
+
+def covering_texts(sets: DataSets) -> Sequence[str]:
+    """Give the text that vocabulary pruning must cover: train and unlabelled.
+
+    `dev` and `test` are not covered on purpose: they show what uncovered text costs.
+
+    Args:
+        sets: the labelled text.
+    """
+    corpus = sets.train.corpus
+    return [*corpus.texts, *(corpus.pairs or ()), *sets.unlabelled]

@@ -1,0 +1,98 @@
+"""The judgement: the chosen candidate alone, once, on rows that took no part in the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from thinfer.core.codec import to_json
+from thinfer.pipeline.candidate import Candidate
+from thinfer.pipeline.job import Answers, Job
+from thinfer.quality.floor import Floor
+from thinfer.quality.verdict import Verdict, judge, overall
+
+__all__ = ["Judgement", "judge_on_test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judgement:
+    """What `test` said.
+
+    Attributes:
+        verdict: of all floors together: `holds`, `unproven` or `broken`.
+        floors: each floor with its verdict, as JSON.
+        original: int64 `[test rows]`, the original's answers.
+        chosen: int64 `[test rows]`, the chosen candidate's answers.
+        entry: the line for the log of judgements.
+        warnings: what the reader should know of the floors.
+    """
+
+    verdict: str
+    floors: tuple[Mapping[str, Any], ...]
+    original: Answers
+    chosen: Answers
+    entry: Mapping[str, Any]
+
+
+def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement:
+    """Judge every floor on `test`.
+
+    Args:
+        job: the run.
+        original: the model as it was brought.
+        chosen: the candidate that `dev` chose.
+
+    Returns:
+        The verdicts, and the answers that they rest on.
+    """
+    answers = []
+    with job.progress.task("judging on test", 2) as advance:
+        for candidate in (original, chosen):
+            runner = candidate.open(job.threads)
+            answers.append(runner.run_set(job.sets.test).argmax(axis=1))
+            runner.close()
+            advance(1)
+    before, after = answers
+    verdicts = [
+        judge(
+            floor,
+            truth=job.sets.test.truth,
+            original=before,
+            candidate=after,
+            labels=job.labels,
+            rng=job.rng(),
+        )
+        for floor in job.floors
+    ]
+    floors = tuple(_describe(floor, item) for floor, item in zip(job.floors, verdicts, strict=True))
+    verdict = overall(verdicts)
+    return Judgement(
+        verdict=verdict,
+        floors=floors,
+        original=before,
+        chosen=after,
+        entry={
+            "test_digest": job.sets.test.corpus.digest,
+            "n": len(job.sets.test),
+            "candidate": chosen.name,
+            "verdict": verdict,
+            "floors": [floor.expr for floor in job.floors],
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "by": "compress",
+        },
+    )
+
+
+def _describe(floor: Floor, verdict: Verdict) -> dict[str, Any]:
+    body = {**to_json(floor), **to_json(verdict)}
+    return {key: _finite(value) for key, value in body.items()}
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,207 @@
+"""The end of a run: result as JSON, report page, card, and the bundle with all of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thinfer.bundle import Bundle, open_bundle
+from thinfer.core.codec import to_json
+from thinfer.errors import DataError
+from thinfer.measure.machine import describe_machine
+from thinfer.nn.checkpoint import Checkpoint
+from thinfer.pipeline.candidate import Candidate
+from thinfer.pipeline.card import write_card
+from thinfer.pipeline.finish import BundleParts, assemble_bundle
+from thinfer.pipeline.job import Job
+from thinfer.pipeline.judge import Judgement
+from thinfer.pipeline.linear import LinearResult
+from thinfer.pipeline.report import render_report
+from thinfer.quality.floor import warn_about_floors
+
+__all__ = ["Compression", "Outcome", "publish"]
+
+_TABLES = ("embeddings.word.weight", "embeddings.position.weight")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """What a run ends with.
+
+    Attributes:
+        bundle: on disk, whatever the verdict.
+        verdict: `holds`, `unproven` or `broken`.
+        is_cleared: the chosen candidate clears the floors on `dev`; else it is the least
+            compressed one, kept as best so far.
+        result: the JSON of `compress --json`.
+    """
+
+    bundle: Bundle
+    verdict: str
+    is_cleared: bool
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What the stages of a run found.
+
+    Attributes:
+        original: the model as it was brought, timed.
+        chosen: what `dev` chose, timed.
+        baseline: `transformers` eager FP32, timed.
+        candidates: all that were tried.
+        factors: what each change contributed.
+        judgement: what `test` said.
+        linear: the linear model on hashed n-grams.
+    """
+
+    original: Candidate
+    chosen: Candidate
+    baseline: Candidate
+    candidates: tuple[Candidate, ...]
+    factors: Sequence[Mapping[str, Any]]
+    judgement: Judgement
+    linear: LinearResult
+
+
+def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: float) -> Compression:
+    """Write the bundle of the chosen candidate with its report.
+
+    Args:
+        job: the run.
+        checkpoint: the model as it was brought.
+        outcome: what was found.
+        seconds: how long the run took.
+
+    Returns:
+        The bundle and the result.
+    """
+    result = _compose(job, checkpoint, outcome, seconds)
+    chosen = outcome.chosen
+    bundle = assemble_bundle(
+        job.request.out,
+        BundleParts(
+            state=chosen.state,
+            spec=chosen.spec,
+            folder=chosen.folder,
+            normal_label=job.labels.normal,
+            problem_type=f"{checkpoint.problem_type}_classification",
+            quality={
+                "floors": [floor.expr for floor in job.floors],
+                "verdicts": result["floors"],
+                "verdict": result["verdict"],
+                "n": len(job.sets.test),
+                "metrics": result["chosen"]["metrics"],
+                "judgements": result["judgements"],
+            },
+            threads=job.threads,
+            seed=job.request.seed,
+            documents={
+                "report.json": json.dumps(result, ensure_ascii=False, indent=2).encode(),
+                "report.html": render_report(result).encode(),
+                "README.md": write_card(result).encode(),
+            },
+        ),
+    )
+    is_cleared = not str(chosen.facts.get("refused") or "").startswith(("on dev", "parity"))
+    return Compression(
+        bundle=bundle,
+        verdict=str(result["verdict"]),
+        is_cleared=is_cleared,
+        result={**result, "version": bundle.version},
+    )
+
+
+def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    judgement, sets = outcome.judgement, job.sets
+    test = {
+        "original": job.measure(sets.test, judgement.original),
+        "chosen": job.measure(sets.test, judgement.chosen),
+    }
+    test["baseline"] = test["original"]  # the same weights, in another engine
+    ends = {
+        name: {**candidate.facts, "metrics": test[name]}
+        for name, candidate in (
+            ("original", outcome.original),
+            ("chosen", outcome.chosen),
+            ("baseline", outcome.baseline),
+        )
+    }
+    ends["chosen"]["steps"] = [to_json(report) for report in outcome.chosen.state.history]
+    warnings = [
+        *sets.warnings,
+        *warn_about_floors(job.floors, sets.test.truth, job.labels),
+        *_linear_warnings(job, outcome.linear),
+    ]
+    if checkpoint.leftovers:
+        warnings.append(f"weights without a use here: {', '.join(checkpoint.leftovers)}")
+    return {
+        "bundle": str(job.request.out),
+        "verdict": judgement.verdict,
+        "floors": list(judgement.floors),
+        **ends,
+        "speedup": outcome.chosen.facts["speedup"],
+        "latency_ratio": outcome.chosen.facts["latency_ratio"],
+        "candidates": [candidate.facts for candidate in outcome.candidates],
+        "factors": list(outcome.factors),
+        "linear": _describe_linear(job, outcome.linear),
+        "vocabulary": _describe_vocabulary(job, outcome.chosen),
+        "data": {**sets.facts, "judgements": len(_judgements(job, judgement))},
+        "judgements": _judgements(job, judgement),
+        "warnings": warnings,
+        "steps": ends["chosen"]["steps"],
+        "command": job.request.command,
+        "machine": describe_machine(),
+        "threads": job.threads,
+        "seed": job.request.seed,
+        "seconds": seconds,
+    }
+
+
+def _judgements(job: Job, judgement: Judgement) -> list[Mapping[str, Any]]:
+    """Continue the log of an older bundle at the same place: a test set wears out by use."""
+    try:
+        log = list(open_bundle(job.request.out).manifest.quality.get("judgements", ()))
+    except DataError:
+        log = []
+    return [*log, judgement.entry]
+
+
+def _describe_linear(job: Job, linear: LinearResult) -> dict[str, Any]:
+    return {
+        "name": "hashed n-grams, linear",
+        "metrics": job.measure(job.sets.test, linear.test),
+        "dev_metrics": job.measure(job.sets.dev, linear.dev),
+        "missed_on_dev": list(job.clears_floors(linear.dev)),
+        "texts_per_second": linear.texts_per_second,
+        "size_bytes": linear.size_bytes,
+    }
+
+
+def _linear_warnings(job: Job, linear: LinearResult) -> list[str]:
+    if job.clears_floors(linear.dev):
+        return []
+    return [
+        "A linear model on hashed n-grams clears the floors on dev as well: this task may not "
+        "need a transformer."
+    ]
+
+
+def _describe_vocabulary(job: Job, chosen: Candidate) -> dict[str, Any]:
+    before, after = job.original, chosen.state
+    unknown = {}
+    for name, state in (("before", before), ("after", after)):
+        encoding = job.sets.test.encode(state.tokenizer)
+        unknown[name] = float(encoding.unknown.sum() / max(1, len(encoding.batch.ids)))
+    sizes = {
+        name: sum(state.weights[table].nbytes for table in _TABLES)
+        for name, state in (("before", before), ("after", after))
+    }
+    return {
+        "rows": {"before": before.architecture.vocab, "after": after.architecture.vocab},
+        "bytes": sizes,
+        "unknown_rate": unknown,
+    }

@@ -1,0 +1,122 @@
+"""What `compress` is asked to do: one frozen object, checked before any work begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from thinfer.errors import UserError
+
+__all__ = ["CompressRequest", "DataRequest", "parse_widths"]
+
+RETRAIN = ("none", "short")
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRequest:
+    """Where the labelled text is and how it is laid out.
+
+    Attributes:
+        train: text for calibration, coverage and retraining.
+        dev: chooses among the candidates.
+        test: judges the chosen one.
+        text_column: name of the text column; `text` when absent.
+        label_column: name of the label column; `label` when absent.
+        normal_label: the label that is no finding, if there is one.
+        unlabelled: more text that the vocabulary must cover, if any.
+    """
+
+    train: Path
+    dev: Path
+    test: Path
+    text_column: str | None = None
+    label_column: str | None = None
+    normal_label: str | None = None
+    unlabelled: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressRequest:
+    """One run of `compress`.
+
+    Attributes:
+        model: a checkpoint directory or a hub name.
+        data: the labelled text.
+        out: the bundle's folder; resume state lives in `out` + `.work`.
+        floors: floor expressions; none = the default floors of the labels.
+        widths: encoder cost that shall stay, each in 0 … 1; empty = found by trying.
+        retrain: `none`, or `short` distillation after pruning.
+        precisions: precisions to try; `auto` = all that this machine has.
+        engines: engines to try; `auto` = all that are installed.
+        threads: threads of one call; None = the usable cores.
+        seed: of every draw.
+        minutes: no new candidate is begun after so many minutes; None = no limit.
+        require_proof: a verdict `unproven` counts as a failure.
+        resume: continue what an interrupted run left.
+        include_text: golden rows may hold real text's token ids.
+        command: the command line, for the report.
+    """
+
+    KIND: ClassVar[str] = "thinfer.compress-request"
+    VERSION: ClassVar[int] = 1
+
+    model: str
+    data: DataRequest
+    out: Path
+    floors: tuple[str, ...] = ()
+    widths: tuple[Fraction, ...] = ()
+    retrain: Literal["none", "short"] = "none"
+    precisions: tuple[str, ...] = ("auto",)
+    engines: tuple[str, ...] = ("auto",)
+    threads: int | None = None
+    seed: int = 0
+    minutes: float | None = None
+    require_proof: bool = False
+    resume: bool = False
+    include_text: bool = False
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.retrain not in RETRAIN:
+            what = "the retraining is not known"
+            raise UserError(what, expected=f"one of {list(RETRAIN)}", got=self.retrain)
+        unknown = sorted(set(self.precisions) - set(PRECISIONS))
+        if unknown:
+            what = "a precision is not known"
+            raise UserError(what, expected=f"some of {list(PRECISIONS)}", got=str(unknown))
+        if self.minutes is not None and self.minutes <= 0:
+            what = "the time limit is impossible"
+            raise UserError(what, expected="--minutes over 0", got=str(self.minutes))
+
+    @property
+    def work(self) -> Path:
+        """The folder of resume state, candidates and lock."""
+        return self.out.with_name(f"{self.out.name}.work")
+
+
+def parse_widths(text: str) -> tuple[Fraction, ...]:
+    """Read `3/4,2/3,0.5`.
+
+    Args:
+        text: fractions or decimals, separated by commas.
+
+    Returns:
+        The widths, largest first, each once.
+
+    Raises:
+        UserError: a part is not a number between 0 and 1.
+    """
+    widths = set()
+    for part in text.split(","):
+        try:
+            width = Fraction(part.strip())
+        except (ValueError, ZeroDivisionError):
+            width = Fraction(0)
+        if not 0 < width < 1:
+            what = "a width cannot be read"
+            raise UserError(what, expected="numbers like 3/4 or 0.5, between 0 and 1", got=part)
+        widths.add(width)
+    return tuple(sorted(widths, reverse=True))

@@ -1,0 +1,146 @@
+"""`compress`: from a checkpoint and labelled text to a judged bundle and its report."""
+
+from __future__ import annotations
+
+from thinfer.core.clock import Clock
+from thinfer.core.cores import usable_cores
+from thinfer.core.files import lock_folder
+from thinfer.core.progress import Progress
+from thinfer.engine.registry import available_engines
+from thinfer.errors import EngineError, UserError
+from thinfer.export.write import EXPORTERS
+from thinfer.nn.checkpoint import Checkpoint, load_checkpoint
+from thinfer.nn.device import has_fast_bf16
+from thinfer.pipeline.best import keep_best
+from thinfer.pipeline.candidate import Candidate
+from thinfer.pipeline.choose import choose
+from thinfer.pipeline.data import DataSets, load_sets
+from thinfer.pipeline.factors import measure_factors
+from thinfer.pipeline.job import Job
+from thinfer.pipeline.judge import judge_on_test
+from thinfer.pipeline.linear import fit_linear
+from thinfer.pipeline.original import build_baseline, build_original, state_of
+from thinfer.pipeline.publish import Compression, Outcome, publish
+from thinfer.pipeline.request import CompressRequest
+from thinfer.pipeline.search import describe_reference, search_candidates
+from thinfer.pipeline.speed import entry_of, measure_speeds
+from thinfer.pipeline.states import StateTrial
+from thinfer.pipeline.workspace import Workspace
+from thinfer.quality.floor import default_floors, parse_floor
+from thinfer.quality.labels import LabelSet
+
+__all__ = ["compress"]
+
+# Torch runs what it is asked to; it is not tried by itself, for a service should not carry it.
+_AUTO_ENGINES = ("onnxruntime", "openvino")
+
+
+def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> Compression:
+    """Compress a classifier under a quality floor.
+
+    Args:
+        request: what to do.
+        progress: told of the work.
+        clock: times it.
+
+    Returns:
+        The bundle, its verdict and the whole result; the bundle is there whatever the verdict.
+    """
+    started = clock.monotonic()
+    checkpoint = load_checkpoint(request.model)
+    labels = LabelSet(checkpoint.labels, normal=request.data.normal_label)
+    sets = load_sets(request.data, labels)
+    with lock_folder(request.work):
+        job, original = _prepare(request, checkpoint, labels, sets, progress, clock)
+        baseline = build_baseline(job.workspace, checkpoint, job.original)
+        for reference in (original, baseline):
+            describe_reference(job, reference)
+        tried = _search(job)
+        measure_speeds(job, original, [candidate for candidate, _ in tried])
+        chosen, trial = _choose(tried)
+        progress.note(f"chosen on dev: {chosen.name}")
+        outcome = Outcome(
+            original=original,
+            chosen=chosen,
+            baseline=baseline,
+            candidates=tuple(candidate for candidate, _ in tried),
+            factors=measure_factors(job, original, chosen, trial, tried),
+            judgement=judge_on_test(job, original, chosen),
+            linear=fit_linear(sets.train, sets.dev, sets.test, seed=request.seed, clock=clock),
+        )
+        measure_speeds(job, original, [baseline])
+        return publish(job, checkpoint, outcome, seconds=clock.monotonic() - started)
+
+
+def _prepare(
+    request: CompressRequest,
+    checkpoint: Checkpoint,
+    labels: LabelSet,
+    sets: DataSets,
+    progress: Progress,
+    clock: Clock,
+) -> tuple[Job, Candidate]:
+    floors = tuple(parse_floor(expr, labels) for expr in request.floors) or default_floors(labels)
+    workspace = Workspace(request)
+    state = state_of(checkpoint)
+    original = build_original(workspace, state)
+    threads = request.threads or usable_cores()
+    with progress.task("the original on dev", 1) as advance:
+        runner = original.open(threads)
+        answers = runner.run_set(sets.dev).argmax(axis=1)
+        runner.close()
+        advance(1)
+    job = Job(
+        request=request,
+        workspace=workspace,
+        original=state,
+        labels=labels,
+        floors=floors,
+        sets=sets,
+        original_dev=answers,
+        threads=threads,
+        engines=_list_engines(request),
+        precisions=_list_precisions(request),
+        progress=progress,
+        clock=clock,
+    )
+    return job, original
+
+
+def _list_engines(request: CompressRequest) -> tuple[str, ...]:
+    missing = available_engines()
+    if "auto" in request.engines:
+        return tuple(name for name in _AUTO_ENGINES if missing[name] is None)
+    known = {engine for engine, _ in EXPORTERS}
+    for name in request.engines:
+        if name not in known:
+            what = f"nothing can be exported for the engine '{name}'"
+            raise UserError(what, expected=f"some of {sorted(known)}")
+        if missing[name] is not None:
+            what = f"the engine '{name}' is not available here"
+            raise EngineError(what, got=missing[name])
+    return tuple(dict.fromkeys(request.engines))
+
+
+def _list_precisions(request: CompressRequest) -> tuple[str, ...]:
+    if "auto" not in request.precisions:
+        return tuple(dict.fromkeys(request.precisions))
+    return ("fp32", "bf16", "int8") if has_fast_bf16() else ("fp32", "int8")
+
+
+def _search(job: Job) -> list[tuple[Candidate, StateTrial]]:
+    tried = []
+    for candidate, trial in search_candidates(job):
+        tried.append((candidate, trial))
+        reason = candidate.facts["refused"]
+        job.progress.note(f"{candidate.name}: {reason or 'clears the floors on dev'}")
+        keep_best(job, [candidate for candidate, _ in tried])
+    if not tried:
+        what = "no engine can run any of the precisions asked for"
+        raise UserError(what, expected="another --engine or --precision")
+    return tried
+
+
+def _choose(tried: list[tuple[Candidate, StateTrial]]) -> tuple[Candidate, StateTrial]:
+    name = choose([entry_of(candidate.facts) for candidate, _ in tried]).name
+    return next(pair for pair in tried if pair[0].name == name)

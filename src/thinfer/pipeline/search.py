@@ -1,0 +1,157 @@
+"""The candidates of a run: every state in every engine and precision, judged on `dev`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+
+from thinfer.architecture import count_cost
+from thinfer.core.codec import to_json
+from thinfer.errors import EngineError
+from thinfer.export.parity import compare_logits, require_parity
+from thinfer.export.write import EXPORTERS
+from thinfer.pipeline.candidate import Candidate, Form, build_candidate
+from thinfer.pipeline.footprint import measure_footprint
+from thinfer.pipeline.job import Answers, Job
+from thinfer.pipeline.states import StateTrial, dense_state, narrow_states
+
+__all__ = ["describe_reference", "judge_on_dev", "search_candidates"]
+
+_LENGTH_SAMPLE = 256  # texts whose mean length stands for all of them
+
+# How far an exported form may lie from its own torch form: logits, and share of equal labels.
+# INT8 has no bound on a logit; what it costs in quality is judged by the floor, and below this
+# agreement it is not the same model any more (INT8 without VNNI saturates on some CPUs).
+_PARITY = {"fp32": (1e-3, 0.999), "bf16": (float("inf"), 0.97), "int8": (float("inf"), 0.90)}
+
+
+def search_candidates(job: Job) -> Iterator[tuple[Candidate, StateTrial]]:
+    """Give the candidates of a run, least compressed first, with all but their speed measured.
+
+    Args:
+        job: the run.
+
+    Yields:
+        A candidate, its facts filled, and the state that it came from. A form that cannot be
+        made comes with `refused` set; so does one that misses a floor.
+    """
+    started = job.clock.monotonic()
+    limit = job.request.minutes
+    dense = dense_state(job)
+    yield from _forms_of(job, dense)
+    for trial in narrow_states(job, dense.state):
+        yield from _forms_of(job, trial)
+        if limit is not None and job.clock.monotonic() - started > limit * 60:
+            job.progress.note(f"stopped looking after {limit:g} minutes, as asked")
+            return
+
+
+def _forms_of(job: Job, trial: StateTrial) -> Iterator[tuple[Candidate, StateTrial]]:
+    forms = [
+        Form(state=trial.name, engine=engine, precision=precision)
+        for engine in job.engines
+        for precision in job.precisions
+        if (engine, precision) in EXPORTERS
+    ]
+    # Lower precision does not win back what the FP32 form has lost: one form is enough to show.
+    is_dense = trial.state.architecture.layers == job.original.architecture.layers
+    if trial.missed and not is_dense:
+        forms = forms[:1]
+    with job.progress.task(f"candidates of {trial.name}", len(forms)) as advance:
+        for form in forms:
+            candidate = build_candidate(
+                job.workspace, form, trial.state, job.calibration(trial.state.tokenizer)
+            )
+            judge_on_dev(job, candidate, trial)
+            yield candidate, trial
+            advance(1)
+
+
+def describe_candidate_cost(job: Job, candidate: Candidate) -> None:
+    """Fill in what is known of a candidate without running a text through it.
+
+    Args:
+        job: the run.
+        candidate: written; its `facts` are filled.
+    """
+    shape = candidate.state.architecture
+    sample = job.sets.dev.encode(candidate.state.tokenizer, slice(_LENGTH_SAMPLE)).batch
+    length = max(1, round(float(sample.lengths.mean())))
+    candidate.facts.update(
+        name=candidate.name,
+        state=candidate.form.state,
+        engine=candidate.form.engine,
+        precision=candidate.form.precision,
+        architecture=to_json(shape),
+        macs=count_cost(shape, length=length).macs,
+        size_bytes=candidate.size_bytes,
+        steps=[to_json(report) for report in candidate.state.history],
+        dev_metrics=None,
+        peak_rss_bytes=None,
+        refused=None,
+    )
+
+
+def describe_reference(job: Job, candidate: Candidate) -> None:
+    """Fill the facts of a form of the original: its answers on `dev` are known.
+
+    Args:
+        job: the run.
+        candidate: the original, or the baseline.
+    """
+    describe_candidate_cost(job, candidate)
+    candidate.facts["dev_metrics"] = job.measure(job.sets.dev, job.original_dev)
+    candidate.facts["peak_rss_bytes"] = measure_footprint(candidate.folder, job.threads)
+
+
+def judge_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> None:
+    """Fill a candidate's facts: parity, quality on `dev`, size and peak memory.
+
+    Args:
+        job: the run.
+        candidate: written and not yet measured; its `facts` are filled.
+        trial: the state that it came from.
+    """
+    describe_candidate_cost(job, candidate)
+    try:
+        answers = _answers_on_dev(job, candidate, trial)
+        candidate.facts["peak_rss_bytes"] = measure_footprint(candidate.folder, job.threads)
+    except EngineError as error:
+        candidate.facts["refused"] = f"parity: {error}"
+        return
+    candidate.facts["dev_metrics"] = job.measure(job.sets.dev, answers)
+    missed = job.clears_floors(answers)
+    if missed:
+        candidate.facts["refused"] = (
+            f"on dev, {', '.join(missed)} is not cleared by one paired standard error"
+        )
+
+
+def _answers_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> Answers:
+    """Run `dev` through the engine, or read what an earlier run stored, and check parity."""
+    stored = candidate.folder / "dev.npy"
+    if stored.exists():
+        logits = np.load(stored, allow_pickle=False)
+    else:
+        runner = candidate.open(job.threads)
+        started = job.clock.monotonic()
+        try:
+            logits = runner.run_set(job.sets.dev)
+        finally:
+            runner.close()
+        seconds = max(job.clock.monotonic() - started, 1e-9)
+        candidate.facts["dev_texts_per_second"] = len(job.sets.dev) / seconds
+        np.save(stored, logits, allow_pickle=False)
+    parity = compare_logits(trial.logits, logits)
+    bound, agreement = _PARITY[candidate.form.precision]
+    candidate.facts["parity"] = {
+        "max_abs": parity.max_abs if np.isfinite(parity.max_abs) else None,
+        "label_flips": len(parity.label_flips),
+        "rows": parity.rows,
+    }
+    (candidate.folder / "flips.json").write_text(json.dumps(parity.label_flips))
+    require_parity(parity, bound=bound, min_agreement=agreement, name=candidate.name)
+    answers: Answers = logits.argmax(axis=1)
+    return answers

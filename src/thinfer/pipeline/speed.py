@@ -1,0 +1,132 @@
+"""Speed of candidates beside the original: the same texts, in turn, on the same threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+
+from thinfer.measure.compare import throughput_ratio
+from thinfer.measure.probe import HostProbe
+from thinfer.measure.timing import Samples, time_interleaved
+from thinfer.pipeline.candidate import BATCH_TEXTS, Candidate, Runner
+from thinfer.pipeline.choose import Entry
+from thinfer.pipeline.data import LabelledSet, head
+from thinfer.pipeline.job import Job
+
+__all__ = ["entry_of", "measure_speeds"]
+
+# docs/design.md §3: speedup and latency_ratio are taken on the first 1,024 dev texts.
+_TEXTS = 1024
+_SINGLES = 256  # one at a time; the first of them
+
+
+def measure_speeds(
+    job: Job, original: Candidate, candidates: Sequence[Candidate], *, rounds: int = 1
+) -> None:
+    """Fill in throughput and latency of candidates, each as a ratio to the original's.
+
+    Batch by batch, every candidate and the original take their turn, so that a host that slows
+    down slows all of them. Tokenising is inside.
+
+    Args:
+        job: the run.
+        original: what the ratios are taken to; its own figures are filled in too.
+        candidates: what to time; those that could not be run are left alone.
+        rounds: passes over the 1,024 texts.
+    """
+    part = head(job.sets.dev, _TEXTS)
+    able = [item for item in candidates if not _is_unsound(item.facts)]
+    runners = {item.name: item.open(job.threads) for item in (original, *able)}
+    try:
+        batches = _timed(job, runners, part, BATCH_TEXTS, rounds, "throughput")
+        singles = _timed(job, runners, head(part, _SINGLES), 1, rounds, "latency")
+    finally:
+        for runner in runners.values():
+            runner.close()
+    for item in (original, *able):
+        item.facts.update(_figures(item.name, original.name, batches, singles, texts=len(part)))
+        if item is not original and item.facts["speedup"] <= 1.0 and not item.facts.get("refused"):
+            item.facts["refused"] = "not faster than the original on this machine"
+
+
+def entry_of(facts: Mapping[str, Any]) -> Entry:
+    """Give what the rule of choice looks at.
+
+    Args:
+        facts: of a candidate.
+    """
+    refused = facts.get("refused") or ""
+    return Entry(
+        name=facts["name"],
+        texts_per_second=float(facts.get("texts_per_second") or 0.0),
+        size_bytes=facts["size_bytes"],
+        macs=facts["macs"],
+        clears_floor=not refused.startswith(("on dev", "parity")),
+        is_sound=not _is_unsound(facts),
+        is_faster=float(facts.get("speedup") or 0.0) > 1.0,
+    )
+
+
+def _is_unsound(facts: Mapping[str, Any]) -> bool:
+    return str(facts.get("refused") or "").startswith("parity")
+
+
+def _timed(
+    job: Job,
+    runners: Mapping[str, Runner],
+    part: LabelledSet,
+    size: int,
+    rounds: int,
+    label: str,
+) -> Mapping[str, Samples]:
+    steps = [slice(start, start + size) for start in range(0, len(part), size)]
+    with job.progress.task(f"{label} of {len(runners)} forms", 1) as advance:
+        samples = time_interleaved(
+            {name: _stepper(runner, part, steps) for name, runner in runners.items()},
+            rounds=rounds * len(steps),
+            clock=job.clock,
+            probe=HostProbe(threads=job.threads, clock=job.clock),
+        )
+        advance(1)
+    return samples
+
+
+def _stepper(runner: Runner, part: LabelledSet, steps: Sequence[slice]) -> Callable[[], object]:
+    """Give a call that runs the next batch each time: all runners walk the same road."""
+    road = cycle(steps)
+    texts, pairs = part.corpus.texts, part.corpus.pairs
+
+    def step() -> object:
+        rows = next(road)
+        return runner.run(texts[rows], None if pairs is None else pairs[rows])
+
+    return step
+
+
+def _figures(
+    name: str,
+    original: str,
+    batches: Mapping[str, Samples],
+    singles: Mapping[str, Samples],
+    *,
+    texts: int,
+) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    own, base = batches[name], batches[original]
+    alone, alone_base = singles[name], singles[original]
+    ratio = throughput_ratio(base, own, rng=rng)
+    latency = throughput_ratio(alone_base, alone, rng=rng)
+    return {
+        "texts_per_second": BATCH_TEXTS / float(np.mean(own.seconds)),
+        "latency_ms": alone.median_s * 1e3,
+        "speedup": ratio.ratio,
+        "speedup_interval": [ratio.low, ratio.high],
+        "latency_ratio": latency.ratio,
+        "latency_ratio_interval": [latency.low, latency.high],
+        "timed_texts": texts,
+        "is_disturbed": own.is_disturbed or base.is_disturbed,
+        "dropped_samples": own.dropped,
+    }

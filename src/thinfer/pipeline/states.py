@@ -1,0 +1,166 @@
+"""The states of a run: dense with pruned embeddings, then narrower ones, each repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from thinfer.architecture import PruningMask
+from thinfer.compress.distill import DistillSettings, distill
+from thinfer.compress.embedding import prune_positions, prune_vocabulary
+from thinfer.compress.ladder import Ladders
+from thinfer.compress.prune import PruneTarget, build_ladders, prune_to
+from thinfer.compress.state import State
+from thinfer.compress.surgery import cut
+from thinfer.nn.predict import compute_logits
+from thinfer.nn.train import Encoded
+from thinfer.pipeline.data import LabelledSet
+from thinfer.pipeline.job import Answers, Job, covering_texts
+
+__all__ = ["StateTrial", "cut_blocks_only", "dense_state", "narrow_states"]
+
+# Tried in turn where the user names none: on, while the FP32 form still clears the floor.
+_LADDER = tuple(Fraction(*pair) for pair in ((3, 4), (2, 3), (1, 2), (3, 8), (1, 4), (1, 6)))
+_RETRAIN_EPOCHS = 2  # `--retrain short`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StateTrial:
+    """A state and what its own FP32 torch form answers on `dev`.
+
+    Attributes:
+        name: of the state.
+        state: the model.
+        logits: float32 `[dev rows, classes]`.
+        missed: floors that the FP32 form does not clear, as the user wrote them.
+    """
+
+    name: str
+    state: State
+    logits: Any
+    missed: tuple[str, ...]
+
+
+def dense_state(job: Job) -> StateTrial:
+    """Give the original with its unused token and position rows cut.
+
+    Where `dev` shows that the cut vocabulary alone misses a floor, the vocabulary is kept whole.
+
+    Args:
+        job: the run.
+    """
+
+    def make() -> State:
+        shorter, _ = prune_positions(job.original, job.original.max_length)
+        pruned, _ = prune_vocabulary(shorter, covering_texts(job.sets))
+        return pruned
+
+    with job.progress.task("vocabulary and positions", 1) as advance:
+        state = job.workspace.state("dense", job.original, make)
+        trial = try_state(job, "dense", state)
+        advance(1)
+    if not trial.missed or state.architecture.vocab == job.original.architecture.vocab:
+        return trial
+    job.progress.note(f"the cut vocabulary misses {', '.join(trial.missed)} on dev; kept whole")
+    whole = job.workspace.state(
+        "whole-vocabulary",
+        job.original,
+        lambda: prune_positions(job.original, job.original.max_length)[0],
+    )
+    return try_state(job, "whole-vocabulary", whole)
+
+
+def narrow_states(job: Job, dense: State) -> Iterator[StateTrial]:
+    """Give narrower states, widest first, each cut from the dense one and repaired.
+
+    Args:
+        job: the run.
+        dense: the state to cut.
+
+    Yields:
+        One state a width; without widths of the user's, on until the floor is missed twice.
+    """
+    widths = job.request.widths or _LADDER
+    batch = job.calibration(dense.tokenizer)
+    ladders: list[Ladders] = []
+
+    def make(width: Fraction) -> State:
+        if not ladders:  # built only when a width is not stored yet
+            ladders.append(build_ladders(dense, batch, rng=job.rng(), progress=job.progress))
+        target = PruneTarget(ratio=float(width))
+        small, _ = prune_to(dense, ladders[0], batch, target, progress=job.progress)
+        return _retrain(job, small, dense) if job.request.retrain == "short" else small
+
+    missed = 0
+    for width in widths:
+        name = f"width-{width.numerator}-{width.denominator}"
+        state = job.workspace.state(name, dense, lambda width=width: make(width))  # type: ignore[misc]  # default binds the loop's value
+        trial = try_state(job, name, state)
+        yield trial
+        missed = missed + 1 if trial.missed else 0
+        if missed == 2 and not job.request.widths:
+            return
+
+
+def _retrain(job: Job, small: State, teacher: State) -> State:
+    """Distil the dense state into a narrow one; the step's report says what came of it."""
+    train, dev = (_encoded(part, small) for part in (job.sets.train, job.sets.dev))
+    schedule = replace(DistillSettings().train, epochs=_RETRAIN_EPOCHS, seed=job.request.seed)
+    trained, _ = distill(
+        small,
+        teacher,
+        train,
+        dev=dev,
+        settings=DistillSettings(train=schedule),
+        progress=job.progress,
+        clock=job.clock,
+    )
+    return trained
+
+
+def _encoded(part: LabelledSet, state: State) -> Encoded:
+    return Encoded(batch=part.encode(state.tokenizer).batch, targets=part.truth)
+
+
+def try_state(job: Job, name: str, state: State) -> StateTrial:
+    """Run a state's FP32 torch form on `dev`.
+
+    Args:
+        job: the run.
+        name: of the state.
+        state: the model.
+    """
+    batch = job.sets.dev.encode(state.tokenizer).batch
+    stored = job.workspace.folder(f"states/{name}/dev.npy")
+    if stored.exists():
+        logits = np.load(stored, allow_pickle=False)
+    else:
+        logits = compute_logits(state.module(), batch, pad_id=state.pad_id)
+        np.save(stored, logits, allow_pickle=False)
+    answers: Answers = logits.argmax(axis=1)
+    return StateTrial(name=name, state=state, logits=logits, missed=job.clears_floors(answers))
+
+
+def cut_blocks_only(dense: State, small: State) -> State | None:
+    """Give the dense state without the blocks that a narrow one dropped; for timing alone.
+
+    Args:
+        dense: the state that was cut.
+        small: the state that it became.
+
+    Returns:
+        The state whose other blocks are whole, or None where no block was dropped.
+    """
+    wide, narrow = dense.architecture.layers, small.architecture.layers
+    if len(wide) != len(narrow) or not any(min(layer.heads, layer.ffn) == 0 for layer in narrow):
+        return None
+    mask = replace(
+        PruningMask.keep_all(dense.architecture),
+        heads=tuple(np.full(w.heads, n.heads > 0) for w, n in zip(wide, narrow, strict=True)),
+        neurons=tuple(np.full(w.ffn, n.ffn > 0) for w, n in zip(wide, narrow, strict=True)),
+    )
+    return cut(dense, mask)
