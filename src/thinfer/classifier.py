@@ -55,7 +55,7 @@ class Classifier:
         tokenizer: the bundle's tokenizer.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, tokenizer: Tokenizer) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, *, tokenizer: Tokenizer) -> None:
         self.bundle = bundle
         self.engine = engine
         self.tokenizer = tokenizer
@@ -99,7 +99,7 @@ class Classifier:
             except ThinferError:
                 runner.close()
                 raise
-        return cls(opened, runner, tokenizer)
+        return cls(opened, runner, tokenizer=tokenizer)
 
     @property
     def labels(self) -> tuple[str, ...]:

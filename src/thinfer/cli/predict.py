@@ -30,6 +30,7 @@ def command(
     texts: Annotated[
         list[str] | None, typer.Argument(help="Texts; without any, lines of stdin are read.")
     ] = None,
+    *,
     input_file: Annotated[
         Path | None, typer.Option("--input", help="CSV, TSV, .txt, JSONL or Parquet file.")
     ] = None,
@@ -41,7 +42,6 @@ def command(
     ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine that the bundle lists.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of one engine call.")] = None,
-    *,
     output: Output,
 ) -> None:
     """Classify texts: one JSON object a line, in input order.

@@ -83,7 +83,7 @@ Texts = Iterator[tuple[str | None, str | None]]
 
 
 def decode_lines(
-    stream: Iterable[bytes], name: str, advance: Callable[[int], None] = lambda size: None
+    stream: Iterable[bytes], name: str, *, advance: Callable[[int], None] = lambda size: None
 ) -> Iterator[str]:
     """Decode lines of UTF-8, their ends included; a byte order mark is dropped.
 
@@ -118,7 +118,7 @@ def decode_lines(
 def _lines(source: _Source) -> Iterator[str]:
     try:
         with source.path.open("rb") as stream:
-            yield from decode_lines(stream, str(source.path), source.advance)
+            yield from decode_lines(stream, str(source.path), advance=source.advance)
     except OSError as error:
         what = f"the data file '{source.path}' cannot be read"
         raise DataError(what, got=error.strerror or str(error)) from error

@@ -124,5 +124,5 @@ def test_only_what_is_needed_is_read(tmp_path: Path) -> None:
 def test_the_place_of_a_bad_byte_is_named() -> None:
     told: list[int] = []
     with pytest.raises(DataError, match=r"0xff at byte offset 4 \(line 2\)"):
-        list(decode_lines([b"ab\n", b"c\xff\n"], "stdin", told.append))
+        list(decode_lines([b"ab\n", b"c\xff\n"], "stdin", advance=told.append))
     assert told == [3]
