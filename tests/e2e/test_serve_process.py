@@ -227,6 +227,31 @@ def test_a_body_that_does_not_come_is_given_up(bundle: Path) -> None:
         assert b"connection: close" in answer.lower()
 
 
+@pytest.mark.parametrize("before", [b"", b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"])
+def test_a_head_that_comes_byte_by_byte_is_cut_at_the_deadline(bundle: Path, before: bytes) -> None:
+    environment = {"THINFER_SERVE_HEAD_TIMEOUT_S": "0.5"}
+    pause = threading.Event()
+    with (
+        serve_process(bundle, environment=environment) as server,
+        socket.create_connection((server.host, server.port), timeout=30) as link,
+    ):
+        if before:
+            link.sendall(before)
+            assert link.recv(65536).startswith(b"HTTP/1.1 200")
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                link.sendall(b"G")
+                assert server.ask("GET", "/check?content=a").status == 200  # others go on
+                pause.wait(0.05)
+
+
+def test_a_slow_answer_is_not_cut_by_the_deadline_of_the_head(tmp_path: Path) -> None:
+    slow = make_fake_bundle(tmp_path / "bundle", options={"latency_ms": 500}).path
+    environment = {"THINFER_SERVE_HEAD_TIMEOUT_S": "0.1"}
+    with serve_process(slow, environment=environment) as server:
+        assert server.ask("GET", "/check?content=a").status == 200
+
+
 def test_a_serving_process_holds_no_torch_and_opens_no_connection(bundle: Path) -> None:
     code = """
         import socket, sys

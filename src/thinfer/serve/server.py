@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from thinfer.core.clock import Clock
 from thinfer.errors import ThinferError, UserError
+from thinfer.serve.protocol import build_protocol
 from thinfer.serve.service import Service
 
 __all__ = ["run_server"]
@@ -53,6 +54,7 @@ def run_server(
     with contextlib.closing(listener):
         config = uvicorn.Config(
             app,
+            http=build_protocol(settings.head_timeout_s),
             lifespan="on",
             ws="none",
             log_config=None,

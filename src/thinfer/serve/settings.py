@@ -28,6 +28,7 @@ class ServeSettings(BaseSettings):
         max_batch_tokens: tokens of one engine call.
         max_batch_texts: texts of one engine call.
         max_body_bytes: of a request's body; more is answered with 413.
+        head_timeout_s: for a request's line and headers to arrive.
         body_timeout_s: for a body to arrive.
         ready_timeout_s: for the inference that readiness makes.
         drain_notice_s: between readiness going false and the listening socket closing, at least.
@@ -45,6 +46,7 @@ class ServeSettings(BaseSettings):
     max_batch_tokens: int = Field(default=4096, ge=1)
     max_batch_texts: int = Field(default=64, ge=1)
     max_body_bytes: int = Field(default=8 * MIB, ge=1)
+    head_timeout_s: float = Field(default=10.0, gt=0)
     body_timeout_s: float = Field(default=30.0, gt=0)
     ready_timeout_s: float = Field(default=5.0, gt=0)
     drain_notice_s: float = Field(default=0.5, ge=0)
