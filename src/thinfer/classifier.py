@@ -264,7 +264,7 @@ def _split_item(item: object) -> tuple[str, str | None]:
     if isinstance(item, Mapping) and set(item) <= {"text", "text_pair"}:
         text, pair = item.get("text"), item.get("text_pair")
         if isinstance(text, str) and (pair is None or isinstance(pair, str)):
-            return text, pair
+            return text, pair or None  # the pipeline takes an empty pair for none
     what = "an input cannot be classified"
     expected = 'a text, or {"text": …, "text_pair": …}'
     raise UserError(what, expected=expected, got=repr(item)[:80])
