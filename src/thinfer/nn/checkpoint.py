@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture
 from thinfer.errors import DataError, UserError, at
-from thinfer.nn.config import pad_id_of, read_architecture, read_labels, read_problem_type
+from thinfer.nn.config import (
+    check_widths,
+    flatten_config,
+    pad_id_of,
+    read_architecture,
+    read_labels,
+    read_problem_type,
+)
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.nn.families import find_family
 from thinfer.nn.tensors import find_weight_file, read_tensors
@@ -103,13 +110,14 @@ def load_checkpoint(
     folder = resolve_model(path)
     with at(model=folder):
         config = _read_config(folder)
+        check_widths(config)
         file = find_weight_file(folder)
         family = find_family(config, is_paddle=file.name.startswith("model_state."))
         tokenizer = Tokenizer.from_folder(folder)
         weights, leftovers = to_canonical(
             family,
             read_tensors(file),
-            layers=int(config.get("num_hidden_layers", 0)),
+            layers=config["num_hidden_layers"],
             for_fit=classes is not None,
         )
         labels, replaced = _choose_labels(config, weights, classes)
@@ -139,7 +147,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
                 what = f"'{folder / name}' is not JSON"
                 raise DataError(what, got=str(error)) from error
             if isinstance(config, dict):
-                return config
+                return flatten_config(config)
     what = f"'{folder}' holds no readable config.json"
     raise DataError(what, expected="the directory of a checkpoint", do="name its directory")
 

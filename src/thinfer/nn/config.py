@@ -13,7 +13,14 @@ from thinfer.architecture.shape import Activation
 from thinfer.errors import DataError
 from thinfer.nn.families import Family
 
-__all__ = ["pad_id_of", "read_architecture", "read_labels", "read_problem_type"]
+__all__ = [
+    "check_widths",
+    "flatten_config",
+    "pad_id_of",
+    "read_architecture",
+    "read_labels",
+    "read_problem_type",
+]
 
 _ACTIVATIONS: Mapping[str, Activation] = {
     "gelu": "gelu",
@@ -31,6 +38,24 @@ _PROBLEM_TYPES = {
     "single_label_classification": "single_label",
     "multi_label_classification": "multi_label",
 }
+
+
+def flatten_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a config with all keys on one level, under today's names.
+
+    PaddleNLP before 2.5 wrote the encoder's arguments as a nested `init_args`.
+
+    Args:
+        config: what the file holds.
+    """
+    nested = config.get("init_args")
+    if not isinstance(nested, list | tuple):
+        return dict(config)
+    flat = {key: value for key, value in config.items() if key not in ("init_args", "init_class")}
+    for part in nested:
+        if isinstance(part, Mapping):
+            flat |= {key: value for key, value in part.items() if key != "init_class"}
+    return {"architectures": [str(config.get("init_class", ""))], **flat}
 
 
 def pad_id_of(config: Mapping[str, Any]) -> int:
@@ -76,6 +101,25 @@ def read_labels(config: Mapping[str, Any], *, rows: int) -> tuple[str, ...]:
     return labels
 
 
+def check_widths(config: Mapping[str, Any]) -> None:
+    """Check that the config names every width.
+
+    Args:
+        config: the checkpoint's config.json.
+
+    Raises:
+        DataError: a width is absent or no positive integer.
+    """
+    absent = [
+        key
+        for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        if not isinstance(config.get(key), int) or config[key] < 1
+    ]
+    if absent:
+        what = f"the config lacks {', '.join(absent)}"
+        raise DataError(what, expected="positive integers")
+
+
 def read_architecture(
     config: Mapping[str, Any],
     family: Family,
@@ -94,14 +138,7 @@ def read_architecture(
     Raises:
         DataError: a width is absent or unsupported, or config and weights disagree.
     """
-    absent = [
-        key
-        for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-        if not isinstance(config.get(key), int) or config[key] < 1
-    ]
-    if absent:
-        what = f"the config lacks {', '.join(absent)}"
-        raise DataError(what, expected="positive integers")
+    check_widths(config)
     _check_supported(config, weights)
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     layer = LayerShape(
@@ -143,6 +180,7 @@ def _check_supported(config: Mapping[str, Any], weights: Mapping[str, NDArray[np
             "only absolute position embeddings are supported",
         ),
         (bool(config.get("is_decoder")), "a decoder is not a classifier of this kind"),
+        (config.get("task_id", 0) != 0, "only the task type 0 is supported"),
         (
             bool(config.get("use_task_id")) != has_task,
             "use_task_id and the task type embedding contradict each other",
