@@ -91,7 +91,7 @@ def serving(
     bundle = make_fake_bundle(folder / "bundle", options=options)
     with Classifier.open(bundle) as opened:
         engine = GatedEngine(opened.engine)
-        classifier = Classifier(opened.bundle, engine, opened.tokenizer)
+        classifier = Classifier(opened.bundle, engine, tokenizer=opened.tokenizer)
         clock = SystemClock()
         service = build_service(classifier, ServeSettings(**(settings or {})), clock=clock)
         app = create_app(service, clock=clock)

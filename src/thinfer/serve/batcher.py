@@ -43,7 +43,7 @@ class BatchLimits:
     max_batch_texts: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRun:
     """One engine call, as told to the metrics: size, duration and whether it failed."""
 
@@ -127,7 +127,7 @@ class Batcher:
             what = "the queue is full"
             raise OverloadError(what, retry_after_s=1)
         self._waiting += texts
-        permit = Permit(texts)
+        permit = Permit(places=texts)
         try:
             yield permit
         finally:
@@ -138,7 +138,7 @@ class Batcher:
 
         Args:
             batch: at least one text, at least one token a text.
-            permit: from `admit`; `Permit(0)` for the readiness probe, which holds no place.
+            permit: from `admit`; `Permit(places=0)` for the readiness probe, which holds no place.
             is_urgent: before all others.
 
         Returns:
@@ -152,7 +152,7 @@ class Batcher:
             what = "the engine's worker is not running"
             raise WorkerStoppedError(what)
         now = self._clock.monotonic()
-        ticket = Ticket(batch, permit, loop.create_future(), now)
+        ticket = Ticket(batch=batch, permit=permit, done=loop.create_future(), queued_s=now)
         if is_urgent:
             self._queue.appendleft(ticket)
         else:
@@ -195,7 +195,7 @@ class Batcher:
                     break
                 texts, tokens, ticket.next_row = texts + 1, tokens + length, ticket.next_row + 1
             if ticket.next_row > start:
-                slices.append(Slice(ticket, start, ticket.next_row))
+                slices.append(Slice(ticket=ticket, start=start, stop=ticket.next_row))
             if ticket.next_row < len(ticket.lengths):
                 break
             self._queue.popleft()
@@ -245,7 +245,9 @@ class Batcher:
                 result = EngineError(what, expected="one finite row a text")
         seconds = self._clock.monotonic() - started
         is_failed = isinstance(result, ThinferError)
-        runs.append(BatchRun(len(batch), len(batch.ids), seconds, is_failed))
+        runs.append(
+            BatchRun(texts=len(batch), tokens=len(batch.ids), seconds=seconds, is_failed=is_failed)
+        )
         return result
 
     def _finish(self, results: Sequence[Logits | ThinferError], runs: Sequence[BatchRun]) -> None:

@@ -73,7 +73,7 @@ class WorkerStoppedError(EngineError):
     """The thread that runs the engine has ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """How an error is answered and counted.
 
@@ -91,23 +91,25 @@ class Answer:
 
 STATUS: Mapping[type[ThinferError], Answer] = MappingProxyType(
     {
-        ThinferError: Answer(500, "internal", "failed"),
-        UserError: Answer(422, "invalid", "invalid"),
-        MalformedError: Answer(400, "malformed", "invalid"),
-        InvalidBodyError: Answer(422, "invalid", "invalid"),
-        BodyTooLargeError: Answer(413, "body_too_large", "refused"),
-        TooManyTextsError: Answer(413, "too_many_texts", "refused"),
-        UnsupportedEncodingError: Answer(415, "unsupported_encoding", "invalid"),
-        SlowBodyError: Answer(408, "slow_body", "refused"),
-        DataError: Answer(422, "invalid", "invalid"),
-        QualityError: Answer(500, "internal", "failed"),
-        EngineError: Answer(500, "engine", "failed"),
-        NotReadyError: Answer(503, "not_ready", "refused"),
-        WorkerStoppedError: Answer(503, "worker_stopped", "failed"),
-        OverloadError: Answer(429, "queue_full", "refused"),
-        DrainingError: Answer(503, "draining", "refused"),
-        InternalError: Answer(500, "internal", "failed"),
-        ClientGoneError: Answer(499, "client_gone", "cancelled"),
+        ThinferError: Answer(status=500, kind="internal", outcome="failed"),
+        UserError: Answer(status=422, kind="invalid", outcome="invalid"),
+        MalformedError: Answer(status=400, kind="malformed", outcome="invalid"),
+        InvalidBodyError: Answer(status=422, kind="invalid", outcome="invalid"),
+        BodyTooLargeError: Answer(status=413, kind="body_too_large", outcome="refused"),
+        TooManyTextsError: Answer(status=413, kind="too_many_texts", outcome="refused"),
+        UnsupportedEncodingError: Answer(
+            status=415, kind="unsupported_encoding", outcome="invalid"
+        ),
+        SlowBodyError: Answer(status=408, kind="slow_body", outcome="refused"),
+        DataError: Answer(status=422, kind="invalid", outcome="invalid"),
+        QualityError: Answer(status=500, kind="internal", outcome="failed"),
+        EngineError: Answer(status=500, kind="engine", outcome="failed"),
+        NotReadyError: Answer(status=503, kind="not_ready", outcome="refused"),
+        WorkerStoppedError: Answer(status=503, kind="worker_stopped", outcome="failed"),
+        OverloadError: Answer(status=429, kind="queue_full", outcome="refused"),
+        DrainingError: Answer(status=503, kind="draining", outcome="refused"),
+        InternalError: Answer(status=500, kind="internal", outcome="failed"),
+        ClientGoneError: Answer(status=499, kind="client_gone", outcome="cancelled"),
     }
 )
 

@@ -17,7 +17,7 @@ __all__ = ["BoundBody", "Observe", "Trace", "trace_of"]
 logger = logging.getLogger("thinfer.serve.access")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Trace:
     """What is known of one request so far.
 
@@ -72,7 +72,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        trace = scope["thinfer.trace"] = Trace(self._version())
+        trace = scope["thinfer.trace"] = Trace(version=self._version())
         status = 500  # stands where the application dies before it answers
         started = self._clock.monotonic()
 
@@ -88,9 +88,9 @@ class Observe:
         try:
             await self._app(scope, receive, send_named)
         finally:
-            self._count(scope, trace, status, self._clock.monotonic() - started)
+            self._count(scope, trace, status=status, seconds=self._clock.monotonic() - started)
 
-    def _count(self, scope: Scope, trace: Trace, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, trace: Trace, *, status: int, seconds: float) -> None:
         path = scope["path"]
         route = path if path in self._routes else "other"
         outcome = trace.outcome or _outcome_of(status)

@@ -34,13 +34,13 @@ def build_routes(service: Service) -> APIRouter:
         service: what the routes talk to.
     """
     router, routes = APIRouter(), _Routes(service)
-    _add(router, "GET", "/check", routes.check_query, query="content")
-    _add(router, "POST", "/check", routes.check_body, body=CheckBody)
-    _add(router, "POST", "/predict", routes.predict, body=PredictBody)
-    _add(router, "GET", "/livez", routes.livez)
-    _add(router, "GET", "/readyz", routes.readyz)
-    _add(router, "GET", "/metrics", routes.metrics)
-    _add(router, "GET", "/info", routes.info)
+    _add(router, "GET /check", endpoint=routes.check_query, query="content")
+    _add(router, "POST /check", endpoint=routes.check_body, body=CheckBody)
+    _add(router, "POST /predict", endpoint=routes.predict, body=PredictBody)
+    _add(router, "GET /livez", endpoint=routes.livez)
+    _add(router, "GET /readyz", endpoint=routes.readyz)
+    _add(router, "GET /metrics", endpoint=routes.metrics)
+    _add(router, "GET /info", endpoint=routes.info)
     return router
 
 
@@ -54,18 +54,18 @@ class _Routes:
         """Classify `?content=…`."""
         with self._service.lifecycle.work():
             content = read_query(request.scope["query_string"], "content")
-            return await _check(self._service, request, content)
+            return await _check(self._service, request, content=content)
 
     async def check_body(self, request: Request) -> Response:
         """Classify the `content` of a JSON object."""
         with self._service.lifecycle.work():
-            body = await _read(self._service, request, CheckBody)
-            return await _check(self._service, request, body.content)
+            body = await _read(self._service, request, cls=CheckBody)
+            return await _check(self._service, request, content=body.content)
 
     async def predict(self, request: Request) -> Response:
         """Classify one text, a list of texts or a list of pairs; every label with its score."""
         with self._service.lifecycle.work():
-            body = await _read(self._service, request, PredictBody)
+            body = await _read(self._service, request, cls=PredictBody)
             texts, pairs = split_inputs(body)
             answered = await self._service.classify(
                 request, texts, pairs=pairs, may_truncate=body.truncate is not False
@@ -100,14 +100,14 @@ class _Routes:
 
 def _add(
     router: APIRouter,
-    method: str,
-    path: str,
-    endpoint: Callable[..., Awaitable[Response]],
+    name: str,
     *,
+    endpoint: Callable[..., Awaitable[Response]],
     query: str | None = None,
     body: type[CheckBody] | type[PredictBody] | None = None,
 ) -> None:
     """Register a route; the description is written out because the handlers read raw bytes."""
+    method, _, path = name.partition(" ")
     extra: dict[str, Any] = {}
     if query is not None:
         value = {"name": query, "in": "query", "required": True, "schema": {"type": "string"}}
@@ -120,7 +120,7 @@ def _add(
     )
 
 
-async def _read(service: Service, request: Request, cls: type[Body]) -> Body:
+async def _read(service: Service, request: Request, *, cls: type[Body]) -> Body:
     """Read the body in its time.
 
     Raises:
@@ -145,7 +145,7 @@ async def _read(service: Service, request: Request, cls: type[Body]) -> Body:
     return read_body(cls, raw)
 
 
-async def _check(service: Service, request: Request, content: str) -> Response:
+async def _check(service: Service, request: Request, *, content: str) -> Response:
     answered = await service.classify(request, (content,))
     best = answered.predictions()[0]
     answer: dict[str, object] = {

@@ -73,7 +73,7 @@ def run_server(
 
         server = _Server(config, tell_ready)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_serve(server, service, listener, clock))
+            runner.run(_serve(server, service, listener=listener, clock=clock))
 
 
 class _Server(uvicorn.Server):
@@ -99,7 +99,9 @@ class _Server(uvicorn.Server):
             self.should_exit = True
 
 
-async def _serve(server: _Server, service: Service, listener: socket.socket, clock: Clock) -> None:
+async def _serve(
+    server: _Server, service: Service, *, listener: socket.socket, clock: Clock
+) -> None:
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
 
@@ -107,7 +109,7 @@ async def _serve(server: _Server, service: Service, listener: socket.socket, clo
         if stopping:
             server.force_exit = server.should_exit = True
         else:
-            stopping.append(loop.create_task(_drain(server, service, clock)))
+            stopping.append(loop.create_task(_drain(server, service, clock=clock)))
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -116,7 +118,7 @@ async def _serve(server: _Server, service: Service, listener: socket.socket, clo
         raise server.failure
 
 
-async def _drain(server: _Server, service: Service, clock: Clock) -> None:
+async def _drain(server: _Server, service: Service, *, clock: Clock) -> None:
     """Refuse new work, wait for the work in flight, then let uvicorn close."""
     settings, lifecycle = service.settings, service.lifecycle
     started = clock.monotonic()

@@ -29,7 +29,7 @@ INLINE_CHARACTERS = 2048
 PROBE_TEXT = "ready?"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """The answer to one request.
 
@@ -97,7 +97,7 @@ class Service:
         trace = trace_of(request.scope)
         trace.version = version.name
         with version.batcher.admit(len(texts)) as permit:
-            encoded = await self._tokenize(version, texts, pairs)
+            encoded = await self._tokenize(version, texts, pairs=pairs)
             truncated = int(np.count_nonzero(encoded.truncated))
             if truncated and not may_truncate:
                 what = f"{truncated} of the texts are too long, and 'truncate' is false"
@@ -109,8 +109,8 @@ class Service:
             finally:
                 version.batcher.leave(ticket)
         trace.truncated = truncated
-        self._count(ticket, truncated, int(encoded.unknown.sum()))
-        return Answered(version, logits, encoded)
+        self._count(ticket, truncated=truncated, unknown=int(encoded.unknown.sum()))
+        return Answered(version=version, logits=logits, encoded=encoded)
 
     async def check_ready(self) -> None:
         """Return when a real inference through the queue worked in time.
@@ -136,7 +136,7 @@ class Service:
     async def _infer_probe(self) -> None:
         version = self.router.current
         batch = version.classifier.tokenizer.encode((PROBE_TEXT,)).batch
-        ticket = version.batcher.submit(batch, Permit(0), is_urgent=True)
+        ticket = version.batcher.submit(batch, Permit(places=0), is_urgent=True)
         try:
             async with asyncio.timeout(self.settings.ready_timeout_s):
                 await ticket.done
@@ -144,7 +144,7 @@ class Service:
             version.batcher.leave(ticket)
 
     async def _tokenize(
-        self, version: Version, texts: Sequence[str], pairs: Sequence[str] | None
+        self, version: Version, texts: Sequence[str], *, pairs: Sequence[str] | None
     ) -> Encoding:
         started = self._clock.monotonic()
         encode = version.classifier.tokenizer.encode
@@ -156,7 +156,7 @@ class Service:
         self.metrics.tokenize_seconds.observe(self._clock.monotonic() - started)
         return encoded
 
-    def _count(self, ticket: Ticket, truncated: int, unknown: int) -> None:
+    def _count(self, ticket: Ticket, *, truncated: int, unknown: int) -> None:
         self.metrics.texts.inc(len(ticket.lengths))
         self.metrics.tokens.inc(sum(ticket.lengths))
         self.metrics.truncated.inc(truncated)

@@ -16,14 +16,14 @@ __all__ = ["Logits", "Permit", "Slice", "Ticket"]
 Logits = NDArray[np.float32]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Permit:
     """The places in the queue that one request still holds."""
 
     places: int
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Ticket:
     """One request; its rows may be spread over several engine calls.
 
@@ -74,7 +74,7 @@ class Ticket:
             self.done.set_result(np.concatenate(self._parts))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
     """The rows `start … stop - 1` of a ticket, in one engine call."""
 

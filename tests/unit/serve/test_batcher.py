@@ -98,7 +98,7 @@ def test_a_text_on_an_idle_engine_waits_for_nothing_but_the_engine() -> None:
 
     async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
         for _ in range(3):
-            ticket = batcher.submit(rows([1, 2, 3]), Permit(0))
+            ticket = batcher.submit(rows([1, 2, 3]), Permit(places=0))
             assert (await ticket.done).tolist() == [[1, 3]]
             assert ticket.queue_s == 0
             assert ticket.infer_s == pytest.approx(0.005)
@@ -278,7 +278,7 @@ def test_an_urgent_request_goes_before_the_others_and_needs_no_place() -> None:
         tasks = await start_asking(batcher, rows([1]), rows([2, 2]))
         with pytest.raises(OverloadError):
             await ask(batcher, rows([3]))
-        probe = batcher.submit(rows([9, 9, 9]), Permit(0), is_urgent=True)
+        probe = batcher.submit(rows([9, 9, 9]), Permit(places=0), is_urgent=True)
         engine.gate.set()
         assert (await probe.done).tolist() == [[9, 3]]
         await asyncio.gather(*tasks)
@@ -315,7 +315,7 @@ def test_before_its_start_it_is_not_alive_and_refuses() -> None:
     batcher = Batcher(Engine().run, limits, clock=ManualClock(), on_run=lambda run: None)
     assert not batcher.is_alive
     with pytest.raises(WorkerStoppedError):
-        batcher.submit(rows([1]), Permit(0))
+        batcher.submit(rows([1]), Permit(places=0))
 
 
 def test_stop_does_not_wait_for_a_call_that_never_returns() -> None:
