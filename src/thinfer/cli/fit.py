@@ -34,7 +34,11 @@ def command(
     *,
     output: Output,
 ) -> None:
-    """Train a classifier; an interrupted run goes on when the command is repeated."""
+    """Train a classifier; an interrupted run goes on when the command is repeated.
+
+    Raises:
+        UserError: the precision is none that training knows.
+    """
     import math
 
     from thinfer.core.clock import SystemClock

@@ -28,7 +28,11 @@ def command(
     *,
     output: Output,
 ) -> None:
-    """Write a bundle that answers as the checkpoint does."""
+    """Write a bundle that answers as the checkpoint does.
+
+    Raises:
+        UserError: the precision is none that a bundle can have.
+    """
     from thinfer.errors import UserError
     from thinfer.pipeline.pack import PackRequest, pack
     from thinfer.text.corpus import read_corpus
