@@ -2,6 +2,7 @@
 
 from thinfer.compress.costs import BlockCosts, count_costs
 from thinfer.compress.distill import DistillSettings, distill
+from thinfer.compress.embedding import prune_positions, prune_vocabulary
 from thinfer.compress.ladder import Ladder, Ladders
 from thinfer.compress.layers import choose_layers
 from thinfer.compress.prune import PruneSettings, PruneTarget, build_ladders, prune_to
@@ -23,5 +24,7 @@ __all__ = [
     "choose_widths",
     "count_costs",
     "distill",
+    "prune_positions",
     "prune_to",
+    "prune_vocabulary",
 ]

@@ -33,11 +33,11 @@ def prune_vocabulary(state: State, covering_texts: Iterable[str]) -> tuple[State
     try:
         plan = plan_vocabulary(state.tokenizer, covering_texts)
         tokenizer = prune_tokenizer(state.tokenizer, plan)
-    except (UserError, DataError) as error:
+    except DataError as error:
         report = StepReport(step="vocabulary", outcome="refused", reason=str(error))
         return state, report
     rows = state.weights[_WORD][plan.keep]  # [kept, hidden]
-    details = {"rows_before": before, "rows_after": len(rows)}
+    details = {"rows_before": before, "rows_after": len(rows), "rows_used": plan.used}
     report = StepReport(step="vocabulary", outcome="applied", details=details)
     return (
         state.replace(

@@ -90,11 +90,14 @@ def prune_to(
     table = costs or count_costs(ladders, length=length)
     mask, details = _choose(ladders, target, table)
     if target.is_refitted:
-        packed = pack(calibration, ladders.rows)
-        if len(packed.ids) != ladders.token_weights.shape[1]:
+        tokens = ladders.token_weights.shape[1]
+        if (
+            len(calibration) <= ladders.rows.max()
+            or calibration.lengths[ladders.rows].sum() != tokens
+        ):
             what = "the calibration batch is not the one the ladders were built on"
-            expected = f"{ladders.token_weights.shape[1]} tokens"
-            raise DataError(what, expected=expected, got=f"{len(packed.ids)} tokens")
+            raise DataError(what, expected=f"{tokens} tokens in {len(ladders.rows)} of its texts")
+        packed = pack(calibration, ladders.rows)
         weighed = Calibration(packed=packed, token_weights=torch.from_numpy(ladders.token_weights))
         small = refit(
             state,

@@ -116,7 +116,8 @@ def _refit_blocks(
             wanted, ahead = goal.norm(residual), target + 1
             block.norm.load_state_dict(goal.norm.state_dict())
             inputs = block.read(states, packed)
-            missing = residual - states - block.project(inputs)
+            # In this order, so that equal models leave exactly nothing.
+            missing = residual - (states + block.project(inputs))
             weights = calibration.token_weights[target]
             name = f"layers.{block.layer}.{block.kind}"
             if bool(missing.any()):

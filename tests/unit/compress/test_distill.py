@@ -1,0 +1,92 @@
+"""Short retraining brings a cut student back towards its teacher."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.support.toy_models import (
+    accuracy_of,
+    logits_of,
+    toy_architecture,
+    toy_state,
+    toy_task,
+    trained_state,
+)
+from thinfer.architecture import PruningMask
+from thinfer.compress.distill import DistillSettings, distill
+from thinfer.compress.state import State
+from thinfer.compress.surgery import cut
+from thinfer.core.clock import ManualClock
+from thinfer.core.progress import SilentProgress
+from thinfer.errors import DataError, UserError
+from thinfer.nn.train import Encoded, TrainSettings
+
+TRAIN = TrainSettings(epochs=2, batch_size=32, learning_rate=3e-3, dropout=0.0, precision="fp32")
+
+
+def encoded(texts: int, seed: int) -> Encoded:
+    batch, labels = toy_task(texts, seed=seed)
+    return Encoded(batch=batch, targets=labels)
+
+
+def student(layers: tuple[bool, bool] = (True, True)) -> State:
+    state = trained_state()
+    mask = dataclasses.replace(
+        PruningMask.keep_all(state.architecture),
+        neurons=tuple(np.arange(64) < 8 for _ in range(2)),
+        layers=layers,
+    )
+    return cut(state, mask)
+
+
+def run(state: State, settings: DistillSettings, teacher: State | None = None):  # type: ignore[no-untyped-def]
+    return distill(
+        state,
+        teacher or trained_state(),
+        encoded(1200, 11),
+        dev=encoded(400, 12),
+        settings=settings,
+        progress=SilentProgress(),
+        clock=ManualClock(),
+    )
+
+
+@pytest.mark.parametrize("hidden_weight", [0.0, 1.0])
+@pytest.mark.parametrize("layers", [(True, True), (False, True)])
+def test_the_student_gains(hidden_weight: float, layers: tuple[bool, bool]) -> None:
+    before = student(layers)
+    after, report = run(before, DistillSettings(train=TRAIN, hidden_weight=hidden_weight))
+    batch, labels = toy_task(800, seed=13)
+    assert report.outcome == "applied"
+    assert after.history[-1] is report
+    assert accuracy_of(after, batch, labels) > accuracy_of(before, batch, labels) + 0.05
+    assert after.architecture == before.architecture
+
+
+def test_a_harmful_training_is_refused() -> None:
+    rate = dataclasses.replace(TRAIN, epochs=1, learning_rate=10.0, clip_norm=1e6)
+    state = trained_state()
+    same, report = run(state, DistillSettings(train=rate))
+    assert same is state
+    assert report.outcome == "refused"
+    assert report.details["dev_right_after"] < report.details["dev_right_before"]
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    settings = DistillSettings(train=dataclasses.replace(TRAIN, epochs=1))
+    batch, _ = toy_task(20, seed=1)
+    one, other = (run(student(), settings)[0] for _ in range(2))
+    np.testing.assert_array_equal(logits_of(one, batch), logits_of(other, batch))
+
+
+def test_another_vocabulary_is_refused() -> None:
+    shape = dataclasses.replace(toy_architecture(), vocab=7)
+    with pytest.raises(DataError, match="does not fit its teacher"):
+        run(student(), DistillSettings(), teacher=toy_state(shape))
+
+
+@pytest.mark.parametrize("setting", [{"temperature": 0.0}, {"alpha": 2.0}, {"hidden_weight": -1.0}])
+def test_impossible_settings_are_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(UserError, match="settings of distillation"):
+        DistillSettings(**setting)  # type: ignore[arg-type]
