@@ -184,6 +184,15 @@ def test_overload_is_429_and_ends_with_the_load(tmp_path: Path) -> None:
         assert server.ask("GET", "/check?content=after").status == 200
 
 
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+def test_it_listens_on_ipv6_too(bundle: Path) -> None:
+    with serve_process(bundle, "--host", "::1") as server:
+        assert server.host == "[::1]"
+        with socket.create_connection(("::1", server.port), timeout=30) as link:
+            link.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert link.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 def run_serve(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command where it is expected to end by itself."""
     return subprocess.run(

@@ -70,6 +70,7 @@ def run_server(
             if not service.lifecycle.is_draining:
                 await service.check_ready()
                 announce(_url_of(listener))
+                logger.info("settings %s", settings.describe())
 
         server = _Server(config, tell_ready)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
