@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +51,41 @@ def test_an_older_bundle_is_replaced(tmp_path: Path) -> None:
     old = make_fake_bundle(target)
     new = make_fake_bundle(target, seed=1)
     assert open_bundle(target).version == new.version != old.version
+    assert listing(tmp_path) == ["bundle"]
+
+
+def test_a_reader_finds_a_whole_bundle_while_it_is_replaced(tmp_path: Path) -> None:
+    if not hasattr(ctypes.CDLL(None), "renameat2"):
+        pytest.skip("this system cannot swap two folders in one step")
+    target = tmp_path / "bundle"
+    make_fake_bundle(target)
+    absent: list[int] = []
+    is_done = threading.Event()
+
+    def look() -> None:
+        while not is_done.is_set():
+            if not (target / LAYOUT.manifest).exists():
+                absent.append(1)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        for seed in range(12):
+            make_fake_bundle(target, seed=seed)
+    finally:
+        is_done.set()
+        reader.join()
+    assert not absent
+    assert listing(tmp_path) == ["bundle"]
+
+
+def test_a_system_that_cannot_swap_replaces_in_two_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thinfer.core.files._exchange", lambda one, other: False)
+    make_fake_bundle(tmp_path / "bundle")
+    new = make_fake_bundle(tmp_path / "bundle", seed=1)
+    assert open_bundle(tmp_path / "bundle") == new
     assert listing(tmp_path) == ["bundle"]
 
 
