@@ -64,9 +64,8 @@ def _count_words(texts: Iterable[str]) -> Counter[str]:
 def _choose_characters(words: Counter[str], room: int) -> list[str]:
     single: Counter[str] = Counter()
     for word, count in words.items():
-        first, *inner = word
-        single[first] += count
-        for character in inner:
+        single[word[0]] += count
+        for character in word[1:]:
             single[f"##{character}"] += count
     # Ties by code point: a counter's own order is the order of the texts.
     ranked = sorted(single, key=lambda token: (-single[token], token))

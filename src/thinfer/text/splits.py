@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from thinfer.text.corpus import Corpus
 
-__all__ = ["LeakReport", "find_leaks", "without"]
+__all__ = ["LeakReport", "find_leaks", "normal_form", "without"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +62,13 @@ def without(corpus: Corpus, indices: Iterable[int]) -> Corpus:
 
 def _keys(corpus: Corpus) -> Iterable[tuple[str, str]]:
     pairs = corpus.pairs or ("",) * len(corpus)
-    return zip(map(_normal_form, corpus.texts), map(_normal_form, pairs), strict=True)
+    return zip(map(normal_form, corpus.texts), map(normal_form, pairs), strict=True)
 
 
 def _labels(corpus: Corpus) -> tuple[str, ...]:
     return corpus.labels if corpus.labels is not None else ("",) * len(corpus)
 
 
-def _normal_form(text: str) -> str:
+def normal_form(text: str) -> str:
+    """Give the form in which texts are compared: NFKC, no white space, lower case."""
     return "".join(unicodedata.normalize("NFKC", text).split()).lower()
