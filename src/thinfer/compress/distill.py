@@ -80,11 +80,12 @@ def distill(
     Raises:
         DataError: student and teacher have another vocabulary, or other labels.
     """
-    if state.labels != teacher.labels or state.architecture.vocab != teacher.architecture.vocab:
+    theirs, ours = (
+        f"{each.architecture.vocab} token rows, labels {each.labels}" for each in (teacher, state)
+    )
+    if ours != theirs:
         what = "the student does not fit its teacher"
-        expected = f"{len(teacher.labels)} labels, {teacher.architecture.vocab} token rows"
-        got = f"{len(state.labels)} labels, {state.architecture.vocab} token rows"
-        raise DataError(what, expected=expected, got=got, do="prune the vocabulary after it")
+        raise DataError(what, expected=theirs, got=ours, do="prune the vocabulary after it")
     master = teacher.module().requires_grad_(False)
     loss_fn = _make_loss(master, train, pad_id=teacher.pad_id, settings=settings)
     before = _count_right(state.module(), dev, state.pad_id)

@@ -90,19 +90,10 @@ def prune_to(
     table = costs or count_costs(ladders, length=length)
     mask, details = _choose(ladders, target, table)
     if target.is_refitted:
-        tokens = ladders.token_weights.shape[1]
-        if (
-            len(calibration) <= ladders.rows.max()
-            or calibration.lengths[ladders.rows].sum() != tokens
-        ):
-            what = "the calibration batch is not the one the ladders were built on"
-            raise DataError(what, expected=f"{tokens} tokens in {len(ladders.rows)} of its texts")
-        packed = pack(calibration, ladders.rows)
-        weighed = Calibration(packed=packed, token_weights=torch.from_numpy(ladders.token_weights))
         small = refit(
             state,
             mask,
-            weighed,
+            _recall(ladders, calibration),
             progress=progress or SilentProgress(),
             refit_head=target.refit_head,
         )
@@ -117,6 +108,15 @@ def prune_to(
         details={**details, **last.details},
     )
     return dataclasses.replace(small, history=(*state.history, report)), report
+
+
+def _recall(ladders: Ladders, batch: Batch) -> Calibration:
+    tokens, lengths = ladders.token_weights.shape[1], batch.lengths
+    if len(lengths) <= ladders.rows.max() or lengths[ladders.rows].sum() != tokens:
+        what = "the calibration batch is not the one the ladders were built on"
+        raise DataError(what, expected=f"{tokens} tokens in {len(ladders.rows)} of its texts")
+    weights = torch.from_numpy(ladders.token_weights)
+    return Calibration(packed=pack(batch, ladders.rows), token_weights=weights)
 
 
 def _choose(
@@ -134,14 +134,12 @@ def _choose(
     details: dict[str, object] = {"drop_layers": list(target.drop_layers)}
     if target.widths is None:
         budget = target.budget if target.budget is not None else full * (target.ratio or 1.0)
-        options = choose_widths(
-            [blocks[index].errors for index in kept], [prices[index] for index in kept], budget
-        )
+        errors = [blocks[index].errors for index in kept]
+        options = choose_widths(errors, [prices[index] for index in kept], budget)
         chosen = dict(zip(kept, options, strict=True))
-        widths = [
-            int(ladder.widths[chosen[index]]) if index in chosen else 0
-            for index, ladder in enumerate(blocks)
-        ]
+        widths = [0] * len(blocks)
+        for index, option in chosen.items():
+            widths[index] = int(blocks[index].widths[option])
         details["cost_ratio"] = sum(float(prices[i][o]) for i, o in chosen.items()) / full
         details["predicted_loss"] = sum(float(blocks[i].errors[o]) for i, o in chosen.items())
     else:

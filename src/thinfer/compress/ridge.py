@@ -62,45 +62,50 @@ def fit_ridge(
         DataError: no ridge could be factorised, or the inputs are not finite.
     """
     alone = bool(check.all()) or not bool(check.any())
-    seen = (
-        measure_moments(inputs, weights, missing)
-        if alone
-        else _measure(inputs, missing, weights, ~check)
+    fold = torch.zeros_like(check) if alone else check
+    seen = _measure(inputs, missing, weights, ~fold)
+    unseen = seen if alone else _measure(inputs, missing, weights, fold)
+    none, still = np.zeros((missing.shape[1], inputs.shape[1])), np.zeros(missing.shape[1])
+    before = _error(unseen, none, still)
+    tried, failed = _try_ridges(seen, unseen)
+    if failed and len(failed) == len(_RIDGES):
+        what = "the moments of a refit cannot be factorised with any ridge"
+        raise DataError(what, expected="finite, varied inputs", do="give more calibration texts")
+    tried.append((_error(unseen, none, seen.mean_y), None))
+    after, chosen = min(tried, key=lambda pair: pair[0])
+    weight, bias, choice = none, still, "nothing"
+    if after < before:
+        whole = seen if alone else merge_moments(seen, unseen)
+        solved = none if chosen is None else _solve(whole, chosen)
+        if solved is None:
+            what = f"a refit can be factorised with ridge {chosen} on four fifths of the texts only"
+            raise DataError(what, do="give more calibration texts")
+        weight, bias = solved, whole.mean_y - solved @ whole.mean_x
+        choice = "bias" if chosen is None else f"ridge {chosen:g}"
+    return RidgeFit(
+        weight=weight,
+        bias=bias,
+        choice=choice,
+        before=before,
+        after=min(before, after),
+        failed=tuple(failed),
     )
-    unseen = seen if alone else _measure(inputs, missing, weights, check)
-    width, outputs = inputs.shape[1], missing.shape[1]
-    nothing = np.zeros((outputs, width))
-    before = _error(unseen, nothing, np.zeros(outputs))
-    tried: list[tuple[float, float | None]] = [(_error(unseen, nothing, seen.mean_y), None)]
-    failed = []
-    for ridge in _RIDGES if width else ():
+
+
+def _try_ridges(
+    seen: Moments, unseen: Moments
+) -> tuple[list[tuple[float, float | None]], list[float]]:
+    """Give `(error on the unseen, ridge)` of each fit on the seen, and the ridges that failed."""
+    tried: list[tuple[float, float | None]] = []
+    failed: list[float] = []
+    for ridge in _RIDGES if len(seen.cov_xx) else ():
         weight = _solve(seen, ridge)
         if weight is None:
             failed.append(ridge)
         else:
             bias = seen.mean_y - weight @ seen.mean_x
             tried.append((_error(unseen, weight, bias), ridge))
-    if width and len(failed) == len(_RIDGES):
-        what = "the moments of a refit cannot be factorised with any ridge"
-        raise DataError(what, expected="finite, varied inputs", do="give more calibration texts")
-    after, chosen = min(tried, key=lambda pair: pair[0])
-    if not after < before:
-        return RidgeFit(
-            weight=nothing, bias=np.zeros(outputs), choice="nothing", before=before, after=before
-        )
-    whole = seen if alone else merge_moments(seen, unseen)
-    weight = nothing if chosen is None else _solve(whole, chosen)
-    if weight is None:
-        what = "the moments of a refit cannot be factorised"
-        raise DataError(what, expected=f"success with ridge {chosen}, as on four fifths of them")
-    return RidgeFit(
-        weight=weight,
-        bias=whole.mean_y - weight @ whole.mean_x,
-        choice="bias" if chosen is None else f"ridge {chosen:g}",
-        before=before,
-        after=after,
-        failed=tuple(failed),
-    )
+    return tried, failed
 
 
 def _measure(

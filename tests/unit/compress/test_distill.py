@@ -16,6 +16,7 @@ from tests.support.toy_models import (
 from thinfer.architecture import PruningMask
 from thinfer.compress.distill import DistillSettings, distill
 from thinfer.compress.state import State
+from thinfer.compress.step import StepReport
 from thinfer.compress.surgery import cut
 from thinfer.core.clock import ManualClock
 from thinfer.core.progress import SilentProgress
@@ -40,7 +41,9 @@ def student(layers: tuple[bool, bool] = (True, True)) -> State:
     return cut(state, mask)
 
 
-def run(state: State, settings: DistillSettings, teacher: State | None = None):  # type: ignore[no-untyped-def]
+def run(
+    state: State, settings: DistillSettings, teacher: State | None = None
+) -> tuple[State, StepReport]:
     return distill(
         state,
         teacher or trained_state(),

@@ -5,14 +5,17 @@ import pytest
 import torch
 
 from tests.support.toy_models import toy_architecture, toy_batch, toy_state
-from thinfer.compress.sensitivity import measure_sensitivity
-from thinfer.compress.walk import classify, embed, list_blocks, pack
+from thinfer.compress.sensitivity import Sensitivity, measure_sensitivity
+from thinfer.compress.walk import Packed, classify, embed, list_blocks, pack
 from thinfer.core.progress import SilentProgress
+from thinfer.nn.encoder import EncoderClassifier
 
 BATCH = toy_batch(40)
 
 
-def measure(layers: tuple[tuple[int, int], ...], classes: int = 3):  # type: ignore[no-untyped-def]
+def measure(
+    layers: tuple[tuple[int, int], ...], classes: int = 3
+) -> tuple[EncoderClassifier, Packed, Sensitivity]:
     state = toy_state(toy_architecture(layers, classes=classes))
     packed = pack(BATCH, np.argsort(BATCH.lengths, kind="stable"))
     rng = np.random.default_rng(0)
