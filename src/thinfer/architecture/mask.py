@@ -50,6 +50,7 @@ class PruningMask:
             (len(heads), len(neurons))
             for heads, neurons in zip(self.heads, self.neurons, strict=False)
         ]
-        if got != expected or len(self.layers) != len(expected):
+        depths = {len(self.heads), len(self.neurons), len(self.layers), len(expected)}
+        if got != expected or len(depths) > 1:
             what = "the pruning mask does not fit the architecture"
             raise DataError(what, expected=f"(heads, ffn) {expected}", got=str(got))

@@ -22,8 +22,9 @@ def to_json(value: object) -> Any:  # noqa: ANN401 - JSON is what it is
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         body = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        kind = getattr(type(value), "KIND", None)
-        return body if kind is None else {"kind": kind, "version": type(value).VERSION, **body}
+        cls: Any = type(value)
+        kind = getattr(cls, "KIND", None)
+        return body if kind is None else {"kind": kind, "version": cls.VERSION, **body}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

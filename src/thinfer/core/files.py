@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thinfer.errors import InternalError, UserError
@@ -27,17 +28,17 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         InternalError: the disk is full or the folder cannot be written; the old file stays.
     """
     raw = data.encode() if isinstance(data, str) else data
-    handle, name = -1, ""
+    # Not `mkstemp`, whose files are for their owner alone: here the umask decides, as for `open`.
+    part = path.parent / f".{path.name}.{secrets.token_hex(8)}"
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as stream:
+        with part.open("xb") as stream:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).replace(path)
+        part.replace(path)
     except OSError as error:
-        if name:
-            Path(name).unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise _write_failed(path, error) from error
 
 
@@ -67,9 +68,20 @@ def staged_folder(target: Path) -> Iterator[Path]:
         yield staging
         _swap_in(staging, target)
     except OSError as error:
+        if not _is_about(error, staging):
+            raise  # the block failed to read something else, which is no fault of the target
         raise _write_failed(target, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _is_about(error: OSError, staging: Path) -> bool:
+    """Say whether an error is about the staging folder; a full disk names no file at all."""
+    named = error.filename
+    return not isinstance(named, str | os.PathLike) or staging in (
+        Path(named),
+        *Path(named).parents,
+    )
 
 
 def _swap_in(staging: Path, target: Path) -> None:
