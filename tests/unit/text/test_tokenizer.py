@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,6 +100,13 @@ def test_one_tokenizer_serves_many_threads() -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert sum(pool.map(hammer, range(64))) == 0
+
+
+def test_another_process_may_get_a_copy() -> None:
+    tokenizer = small_tokenizer(9)
+    copy = pickle.loads(pickle.dumps(tokenizer))
+    assert copy.max_length == 9
+    assert copy.to_json() == tokenizer.to_json()
 
 
 def test_json_round_trip_is_stable() -> None:
