@@ -90,8 +90,7 @@ def test_only_errors_of_the_staging_folder_are_called_write_errors(tmp_path: Pat
 
 def test_a_lock_refuses_a_second_process_and_dies_with_the_first(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from thinfer.core import files
-from thinfer.core.files import lock_folder\n"
+        "import sys, pathlib; from thinfer.core.files import lock_folder\n"
         "with lock_folder(pathlib.Path(sys.argv[1])):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )
