@@ -30,7 +30,8 @@ class PruneSettings:
         max_tokens: most calibration tokens used; memory is about `max_tokens × (2 ffn + 6 hidden)`
             float32 values and six float64 `[ffn, ffn]` matrices, one block at a time.
         damping: ridge of the surgeon, as a part of the inputs' mean variance, > 0.
-        neuron_step: distance of two FFN widths on offer, ≥ 1.
+        neuron_step: largest distance of two FFN widths on offer, ≥ 1; a narrow FFN gets steps of
+            16 or 32, so that there is a choice of about sixteen.
     """
 
     max_tokens: int = 32_768
@@ -110,7 +111,9 @@ def _climb(
     else:
         gone = eliminate_columns(metric @ weight, damped.inverse)
     count = len(gone.order)
-    widths = offer_widths(count, 1 if block.kind == "heads" else settings.neuron_step)
+    narrow = max(16, count // 256 * 16)
+    step = 1 if block.kind == "heads" else min(settings.neuron_step, narrow)
+    widths = offer_widths(count, step)
     return Ladder(
         layer=block.layer,
         kind=block.kind,

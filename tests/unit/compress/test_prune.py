@@ -192,3 +192,9 @@ def test_raised_damping_degrades_the_report() -> None:
 def test_impossible_settings_are_refused(field: str) -> None:
     with pytest.raises(UserError, match="settings of pruning"):
         PruneSettings(**{field: 0})
+
+
+def test_a_narrow_ffn_still_gets_a_choice() -> None:
+    state = toy_state(toy_architecture(((2, 512), (2, 40))))
+    built = build_ladders(state, toy_batch(30), rng=np.random.default_rng(0))
+    assert [len(ladder.widths) for ladder in built.neurons] == [17, 4]  # steps of 32 and of 16
