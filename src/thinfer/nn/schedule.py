@@ -30,7 +30,7 @@ class TrainSettings:
         label_smoothing: share of the target spread over all labels.
         clip_norm: longest gradient of a step.
         patience: epochs without a better dev accuracy after which training stops.
-        max_minutes: time after which training stops, within an epoch if need be.
+        max_minutes: time after which this run stops, within an epoch if need be.
         precision: `auto` takes BF16 where the machine multiplies it in hardware.
         device: `auto` takes a CUDA device where there is one.
         seed: of the order and the dropout.

@@ -81,7 +81,6 @@ class _Run:
     pad_id: int
     use_bf16: bool
     loss_fn: LossFn
-    deadline: Callable[[], bool]
 
 
 def train_classifier(
@@ -117,20 +116,14 @@ def train_classifier(
     """
     _check_targets(train, len(checkpoint.labels))
     started = clock.monotonic()
-    device = choose_device(settings.device)
-    model = copy.deepcopy(checkpoint.model).to(device)
-    model.set_dropout(settings.dropout)
-    smoothing = settings.label_smoothing
-    run = _Run(
-        model=model,
-        optimizer=_make_optimizer(model, settings),
-        settings=settings,
-        pad_id=checkpoint.tokenizer.pad_id,
-        use_bf16=wants_bf16(settings.precision, device),
-        loss_fn=loss_fn or make_class_loss(train.targets, label_smoothing=smoothing),
-        deadline=lambda: clock.monotonic() - started > settings.max_minutes * 60,
+
+    def deadline_passed() -> bool:
+        return clock.monotonic() - started > settings.max_minutes * 60
+
+    run = _start_run(checkpoint, train, settings=settings, loss_fn=loss_fn)
+    identity = describe_training(
+        checkpoint.model, train.batch, targets=train.targets, settings=settings
     )
-    identity = describe_training(checkpoint.model, train.batch, train.targets, settings)
     state = TrainState(identity=identity)
     if resume_folder is not None and (found := read_state(resume_folder, identity)):
         state = found
@@ -139,12 +132,15 @@ def train_classifier(
         progress.note(f"going on after epoch {state.epoch}")
     before, stopped = state.seconds, state.stopped
     while not stopped:
-        loss, is_late = _run_epoch(run, train, state.epoch, progress=progress)
+        loss, is_late = _run_epoch(
+            run, train, state.epoch, progress=progress, is_late=deadline_passed
+        )
         accuracy = None if dev is None else _measure(run, dev)
         stopped = _close_epoch(run, state, loss=loss, accuracy=accuracy, is_late=is_late)
         state.seconds = before + clock.monotonic() - started
         progress.note(_describe_epoch(state, settings.epochs))
-        if resume_folder is not None:
+        # A half epoch is never a place to go on from: a run given more time repeats it whole.
+        if resume_folder is not None and not is_late:
             write_state(resume_folder, state)
     return _finish(checkpoint, state, run, settings)
 
@@ -160,6 +156,23 @@ def _check_targets(train: Encoded, classes: int) -> None:
         raise DataError(what, expected=f"{classes} classes", got=f"up to {targets.max()}")
 
 
+def _start_run(
+    checkpoint: Checkpoint, train: Encoded, *, settings: TrainSettings, loss_fn: LossFn | None
+) -> _Run:
+    device = choose_device(settings.device)
+    model = copy.deepcopy(checkpoint.model).to(device)
+    model.set_dropout(settings.dropout)
+    smoothing = settings.label_smoothing
+    return _Run(
+        model=model,
+        optimizer=_make_optimizer(model, settings),
+        settings=settings,
+        pad_id=checkpoint.tokenizer.pad_id,
+        use_bf16=wants_bf16(settings.precision, device),
+        loss_fn=loss_fn or make_class_loss(train.targets, label_smoothing=smoothing),
+    )
+
+
 def _make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     decayed: list[Tensor] = []
     free: list[Tensor] = []
@@ -173,11 +186,13 @@ def _make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Op
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
-def _run_epoch(run: _Run, train: Encoded, epoch: int, *, progress: Progress) -> tuple[float, bool]:
+def _run_epoch(
+    run: _Run, train: Encoded, epoch: int, *, progress: Progress, is_late: Callable[[], bool]
+) -> tuple[float, bool]:
     """Give the mean loss, and whether time ran out on the way."""
     settings, device = run.settings, run.model.head.weight.device
     batches = list_epoch_batches(train.batch.lengths, settings, epoch)
-    total, is_late = torch.zeros((), device=device), False
+    total, must_stop = torch.zeros((), device=device), False
     run.model.train()
     label = f"epoch {epoch + 1} of {settings.epochs}"
     devices = [device] if device.type == "cuda" else []
@@ -191,14 +206,14 @@ def _run_epoch(run: _Run, train: Encoded, epoch: int, *, progress: Progress) -> 
                 group["lr"] = settings.learning_rate * rate
             total += _step(run, train, rows)
             advance(1)
-            if run.deadline():
-                is_late = True
+            if is_late():
+                must_stop = True
                 break
     loss = float(total) / (step + 1)
     if not np.isfinite(loss):
         what = f"the loss became {loss} in epoch {epoch + 1}"
         raise DataError(what, expected="a finite loss", do="lower the learning rate")
-    return loss, is_late
+    return loss, must_stop
 
 
 def _step(run: _Run, train: Encoded, rows: NDArray[np.int64]) -> Tensor:

@@ -60,6 +60,7 @@ class TrainState:
 def describe_training(
     model: EncoderClassifier,
     batch: Batch,
+    *,
     targets: NDArray[np.int64] | NDArray[np.float32],
     settings: TrainSettings,
 ) -> str:

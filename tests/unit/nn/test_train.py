@@ -200,6 +200,30 @@ def test_time_ends_it_within_an_epoch() -> None:
     assert (report.epochs, report.stopped, report.seconds) == (1, "minutes", 180.0)
 
 
+def test_a_run_given_more_time_repeats_the_half_epoch(tmp_path: Path) -> None:
+    whole, _ = train()
+    clock = ManualClock()
+
+    class Slow(Notes):
+        def note(self, text: str) -> None:
+            super().note(text)
+            clock.advance(100)  # the second epoch breaks off after its first step
+
+    _, cut = train_classifier(
+        make_checkpoint(),
+        TRAIN,
+        dev=DEV,
+        settings=dataclasses.replace(SETTINGS, max_minutes=1),
+        progress=Slow(),
+        clock=clock,
+        resume_folder=tmp_path,
+    )
+    assert (cut.epochs, cut.stopped) == (2, "minutes")
+    resumed, report = train(folder=tmp_path)
+    assert report.stopped == "finished"
+    assert_equal_weights(whole.model, resumed.model)
+
+
 def test_several_labels_a_text() -> None:
     targets = np.stack([TRAIN.targets, 1 - TRAIN.targets], axis=1).astype(np.float32)
     many = Encoded(batch=TRAIN.batch, targets=targets)
