@@ -26,7 +26,7 @@ class WordPieceSettings:
         lowercase: whether text is lower-cased.
         strip_accents: whether accents go; None: where text is lower-cased.
         split_chinese: whether each Chinese character is a word of its own.
-        split_symbols: whether each symbol (emoji, ①, ￥) is a word of its own, as in PaddleNLP
+        split_symbols: whether each symbol (emoji, ☆, ￥) is a word of its own, as in PaddleNLP
             and unlike in `transformers`.
         unk: token for words that the vocabulary cannot spell.
         cls: token before the text.
