@@ -7,49 +7,43 @@ from typing import Any
 import pytest
 
 from tests.support.sample_result import sample_result
-from thinfer.cli.demo import _require_floor, describe_result
-from thinfer.errors import QualityError
+from thinfer.cli.main import main
+from thinfer.pipeline import demo as pipeline_demo
 
 
-def test_the_table_sets_before_beside_after_and_names_every_verdict() -> None:
-    text = describe_result(sample_result())
-    assert "7.4 times as fast" in text
-    assert "148.0" in text
-    assert "15.6" in text
-    assert [line.split()[1] for line in text.splitlines()[-4:]] == [
-        "holds",
-        "unproven",
-        "holds",
-        "holds",
-    ]
+def _finish(monkeypatch: pytest.MonkeyPatch, verdict: str) -> list[Any]:
+    """Let the demo end at once with a given verdict; gives the requests it was asked with."""
+    asked: list[Any] = []
+
+    def run_demo(request: Any, **others: object) -> Any:  # noqa: ANN401 - a double
+        del others
+        asked.append(request)
+        compression = SimpleNamespace(
+            result={**sample_result(), "verdict": verdict},
+            verdict=verdict,
+            is_cleared=True,
+            bundle=SimpleNamespace(path=Path("bundle")),
+        )
+        answer = {"result": "spam", "probability": 0.75, "version": "0123456789ab"}
+        return SimpleNamespace(compression=compression, question="coins?", answer=answer)
+
+    monkeypatch.setattr(pipeline_demo, "run_demo", run_demo)
+    return asked
 
 
-def test_what_was_not_measured_is_a_dash() -> None:
-    result = sample_result()
-    result["chosen"]["peak_rss_bytes"] = None
-    del result["chosen"]["metrics"]
-    del result["speedup"]
-    lines = [line for line in describe_result(result).splitlines() if line]
-    rows = {line.split("  ")[0]: line.split()[-1] for line in lines}
-    assert rows["peak memory, MB"] == rows["accuracy on test"] == "-"
-
-
-@pytest.mark.parametrize(
-    ("verdict", "is_cleared", "is_refused"),
-    [
-        ("holds", True, False),
-        ("unproven", True, False),
-        ("broken", True, True),
-        ("unproven", False, True),
-    ],
-)
-def test_a_broken_floor_ends_with_an_error(
-    verdict: str, is_cleared: bool, is_refused: bool
+def test_the_demo_tells_the_table_the_answer_and_where_the_report_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compression = SimpleNamespace(verdict=verdict, is_cleared=is_cleared)
-    demo: Any = SimpleNamespace(compression=compression)
-    if is_refused:
-        with pytest.raises(QualityError, match="does not hold"):
-            _require_floor(demo, Path("demo"))
-    else:
-        _require_floor(demo, Path("demo"))
+    asked = _finish(monkeypatch, "holds")
+    assert main(["demo", "--out", "there", "--seed", "3"]) == 0
+    assert (asked[0].out, asked[0].seed) == (Path("there"), 3)
+    said = capsys.readouterr().out
+    assert "coins?" in said
+    assert "spam  (0.750, version 0123456789ab)" in said
+    assert "there/bundle/report.html" in said
+    assert "7.4 times" in said
+
+
+def test_a_broken_floor_ends_with_exit_code_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    _finish(monkeypatch, "broken")
+    assert main(["demo"]) == 4
