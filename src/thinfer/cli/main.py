@@ -25,6 +25,7 @@ COMMANDS = {
     "compress": "thinfer.cli.compress:command",
     "pack": "thinfer.cli.pack:command",
     "evaluate": "thinfer.cli.evaluate:command",
+    "tune": "thinfer.cli.tune:command",
     "demo": "thinfer.cli.demo:command",
     "predict": "thinfer.cli.predict:command",
     "serve": "thinfer.cli.serve:serve",

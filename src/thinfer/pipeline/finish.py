@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class BundleParts:
         threads: threads of one call, for the golden set.
         seed: draws the golden sequences.
         documents: report and card, name → bytes.
+        recipe: the steps that made the model; the state's own history when absent.
     """
 
     state: State
@@ -64,6 +65,7 @@ class BundleParts:
     threads: int
     seed: int
     documents: Mapping[str, bytes]
+    recipe: Sequence[Mapping[str, Any]] | None = None
 
 
 def assemble_bundle(target: Path, parts: BundleParts) -> Bundle:
@@ -107,13 +109,19 @@ def assemble_bundle(target: Path, parts: BundleParts) -> Bundle:
         max_length=state.max_length,
         pad_id=state.pad_id,
         engines=tuple(entries),
-        recipe=tuple(to_json(report) for report in state.history),
+        recipe=_recipe(parts),
         quality=parts.quality,
         machine={key: value for key, value in machine.items() if key != "libraries"},
         libraries=machine.get("libraries", {}),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return write_bundle(target, manifest, files=files)
+
+
+def _recipe(parts: BundleParts) -> tuple[Mapping[str, Any], ...]:
+    if parts.recipe is not None:
+        return tuple(parts.recipe)
+    return tuple(to_json(report) for report in parts.state.history)
 
 
 def _entry(spec: EngineSpec, bound: float, *, is_chosen: bool) -> EngineEntry:

@@ -151,6 +151,12 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
         "vocabulary": _describe_vocabulary(job, outcome.chosen),
         "data": {**sets.facts, "judgements": len(_judgements(job, judgement))},
         "judgements": _judgements(job, judgement),
+        "answers": {
+            "test_digest": sets.test.corpus.digest,
+            "rows": list(sets.test.corpus.rows),
+            "original": judgement.original.tolist(),
+            "chosen": judgement.chosen.tolist(),
+        },
         "warnings": warnings,
         "steps": ends["chosen"]["steps"],
         "command": job.request.command,
