@@ -34,10 +34,9 @@ def command(
     from thinfer.pipeline.tune import TuneRequest, tune
     from thinfer.text.corpus import read_corpus
 
-    columns = {"text_column": text_column, "label_column": label_column}
     request = TuneRequest(
         bundle=bundle,
-        test=read_corpus(test, **columns),
+        test=read_corpus(test, text_column=text_column, label_column=label_column),
         calibrate=None
         if calibrate is None
         else read_corpus(calibrate, text_column=text_column, need_labels=False),

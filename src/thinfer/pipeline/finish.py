@@ -22,6 +22,7 @@ from thinfer.bundle import (
     encode_weights,
     write_bundle,
 )
+from thinfer.bundle.manifest import ProblemType
 from thinfer.compress.state import State
 from thinfer.core.codec import to_json
 from thinfer.engine.base import EngineSpec
@@ -29,10 +30,11 @@ from thinfer.engine.registry import open_engine_folder
 from thinfer.errors import DataError
 from thinfer.export.graph import build_graph
 from thinfer.measure.machine import describe_machine
+from thinfer.nn.checkpoint import Checkpoint
 from thinfer.nn.predict import compute_logits
 from thinfer.text.batch import Batch
 
-__all__ = ["BundleParts", "assemble_bundle"]
+__all__ = ["BundleParts", "assemble_bundle", "problem_type_of"]
 
 # A bound holds on the machine that measured it; elsewhere rounding differs a little.
 _SLACK = 3.0
@@ -60,12 +62,19 @@ class BundleParts:
     spec: EngineSpec
     folder: Path
     normal_label: str | None
-    problem_type: str
+    problem_type: ProblemType
     quality: Mapping[str, Any]
     threads: int
     seed: int
     documents: Mapping[str, bytes]
     recipe: Sequence[Mapping[str, Any]] | None = None
+
+
+def problem_type_of(checkpoint: Checkpoint) -> ProblemType:
+    """Give a checkpoint's problem type by the name that the manifest stores."""
+    if checkpoint.problem_type == "multi_label":
+        return "multi_label_classification"
+    return "single_label_classification"
 
 
 def assemble_bundle(target: Path, parts: BundleParts) -> Bundle:

@@ -74,9 +74,9 @@ def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, A
     Raises:
         DataError: the training text holds one class only, or the files do not fit the model.
     """
-    columns = {"text_column": request.text_column, "label_column": request.label_column}
-    train = read_corpus(request.train, **columns)
-    dev = read_corpus(request.dev, **columns)
+    text_column, label_column = request.text_column, request.label_column
+    train = read_corpus(request.train, text_column=text_column, label_column=label_column)
+    dev = read_corpus(request.dev, text_column=text_column, label_column=label_column)
     names = tuple(sorted(set(train.labels or ())))
     if len(names) < 2:
         what = f"the train set '{train.name}' holds one class only"

@@ -13,6 +13,7 @@ from thinfer.compress.state import State
 from thinfer.core.clock import Clock
 from thinfer.core.codec import to_json
 from thinfer.core.progress import Progress
+from thinfer.engine.base import Precision
 from thinfer.pipeline.data import DataSets, LabelledSet
 from thinfer.pipeline.request import CompressRequest
 from thinfer.pipeline.workspace import Workspace
@@ -58,7 +59,7 @@ class Job:
     original_dev: Answers
     threads: int
     engines: tuple[str, ...]
-    precisions: tuple[str, ...]
+    precisions: tuple[Precision, ...]
     progress: Progress
     clock: Clock
 

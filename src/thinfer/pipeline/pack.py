@@ -15,7 +15,7 @@ from thinfer.engine.base import Precision
 from thinfer.export.write import ExportRequest, write_engine
 from thinfer.nn.checkpoint import load_checkpoint
 from thinfer.pipeline.candidate import describe_candidate
-from thinfer.pipeline.finish import BundleParts, assemble_bundle
+from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.original import state_of
 from thinfer.text.corpus import Corpus
 
@@ -85,7 +85,7 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
                 spec=spec,
                 folder=Path(folder),
                 normal_label=request.normal_label,
-                problem_type=f"{checkpoint.problem_type}_classification",
+                problem_type=problem_type_of(checkpoint),
                 quality={"floors": [], "verdicts": [], "n": 0, "judgements": []},
                 threads=request.threads or usable_cores(),
                 seed=request.seed,

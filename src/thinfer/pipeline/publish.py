@@ -14,7 +14,7 @@ from thinfer.measure.machine import describe_machine
 from thinfer.nn.checkpoint import Checkpoint
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.card import write_card
-from thinfer.pipeline.finish import BundleParts, assemble_bundle
+from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import Judgement
 from thinfer.pipeline.linear import LinearResult
@@ -88,7 +88,7 @@ def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: floa
             spec=chosen.spec,
             folder=chosen.folder,
             normal_label=job.labels.normal,
-            problem_type=f"{checkpoint.problem_type}_classification",
+            problem_type=problem_type_of(checkpoint),
             quality={
                 "floors": [floor.expr for floor in job.floors],
                 "verdicts": result["floors"],

@@ -6,6 +6,7 @@ from thinfer.core.clock import Clock
 from thinfer.core.cores import usable_cores
 from thinfer.core.files import lock_folder
 from thinfer.core.progress import Progress
+from thinfer.engine.base import Precision
 from thinfer.engine.registry import available_engines
 from thinfer.errors import EngineError, UserError
 from thinfer.export.write import EXPORTERS
@@ -122,10 +123,11 @@ def _list_engines(request: CompressRequest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(request.engines))
 
 
-def _list_precisions(request: CompressRequest) -> tuple[str, ...]:
+def _list_precisions(request: CompressRequest) -> tuple[Precision, ...]:
+    kinds: tuple[Precision, ...] = ("fp32", "bf16", "int8")
     if "auto" not in request.precisions:
-        return tuple(dict.fromkeys(request.precisions))
-    return ("fp32", "bf16", "int8") if has_fast_bf16() else ("fp32", "int8")
+        return tuple(kind for kind in kinds if kind in request.precisions)
+    return kinds if has_fast_bf16() else ("fp32", "int8")
 
 
 def _search(job: Job) -> list[tuple[Candidate, StateTrial]]:
