@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -59,16 +60,20 @@ class OnnxRuntimeEngine:
         # One plan of memory is kept for every new input shape: with texts of all lengths that
         # grows without end (microsoft/onnxruntime#11118). tests/e2e holds the memory flat.
         options.enable_mem_pattern = False
+        # Idle threads wait asleep and not spinning: several engines are open at once where they
+        # are compared or served side by side, and each would take the other's cores.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 3
+        padding = Padding.from_options(pad_id, spec.options)
         try:
-            self._session = onnxruntime.InferenceSession(
+            self._session: Any = onnxruntime.InferenceSession(
                 str(folder / spec.files[0]), options, providers=["CPUExecutionProvider"]
             )
         except _FAILURES as error:
             what = f"ONNX Runtime cannot load '{spec.files[0]}'"
             raise EngineError(what, got=str(error)[:300]) from error
         self._architecture = architecture
-        self._padding = Padding.from_options(pad_id, spec.options)
+        self._padding = padding
         self._info = EngineInfo(
             name="onnxruntime",
             precision=spec.precision,
@@ -96,8 +101,13 @@ class OnnxRuntimeEngine:
         return run_padded(self._call, batch, self._architecture, self._padding)
 
     def _call(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        # `close` may come from another thread while this one runs: hold on to the session.
+        session = self._session
+        if session is None:
+            what = "the engine is closed"
+            raise EngineError(what)
         try:
-            logits: NDArray[np.float32] = self._session.run(["logits"], feed)[0]
+            logits: NDArray[np.float32] = session.run(["logits"], feed)[0]
         except _FAILURES as error:
             what = "ONNX Runtime failed to run a batch"
             raise EngineError(
@@ -106,6 +116,5 @@ class OnnxRuntimeEngine:
         return logits
 
     def close(self) -> None:
-        """Free the session."""
-        if hasattr(self, "_session"):
-            del self._session
+        """Free the session; calling it twice is harmless."""
+        self._session = None

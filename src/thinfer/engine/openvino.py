@@ -47,6 +47,10 @@ class OpenVinoEngine:
         threads: int,
     ) -> None:
         openvino = require("openvino")
+        if spec.precision not in _HINTS:
+            what = f"the openvino engine has no precision '{spec.precision}'"
+            raise EngineError(what, expected=", ".join(_HINTS))
+        padding = Padding.from_options(pad_id, spec.options)
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": _HINTS[spec.precision],
@@ -61,10 +65,12 @@ class OpenVinoEngine:
         except RuntimeError as error:
             what = f"OpenVINO cannot load '{spec.files[0]}'"
             raise EngineError(what, got=str(error)[:300]) from error
+        # The conversion leaves out an input that nothing reads: token types, in some families.
+        self._inputs = frozenset(name for port in self._model.inputs for name in port.names)
         # An infer request is not to be shared by two threads: idle ones wait here.
         self._idle: SimpleQueue[Any] = SimpleQueue()
         self._architecture = architecture
-        self._padding = Padding.from_options(pad_id, spec.options)
+        self._padding = padding
         self._info = EngineInfo(
             name="openvino",
             precision=spec.precision,
@@ -92,20 +98,30 @@ class OpenVinoEngine:
         return run_padded(self._call, batch, self._architecture, self._padding)
 
     def _call(self, feed: Feed) -> NDArray[np.float32]:
+        # `close` may come from another thread while this one runs: hold on to both.
+        model, idle = self._model, self._idle
+        if model is None:
+            what = "the engine is closed"
+            raise EngineError(what)
         try:
-            request = self._idle.get_nowait()
-        except Empty:
-            request = self._model.create_infer_request()
-        try:
-            result = request.infer(feed, share_inputs=True)
+            request = _take(idle) or model.create_infer_request()
+            wanted = {name: value for name, value in feed.items() if name in self._inputs}
+            result = request.infer(wanted, share_inputs=True)
             logits: NDArray[np.float32] = np.array(result[0], dtype=np.float32)  # our own copy
         except RuntimeError as error:
             what = "OpenVINO failed to run a batch"
             raise EngineError(what, got=f"{feed['input_ids'].shape} tokens: {error}") from error
-        self._idle.put(request)
+        idle.put(request)
         return logits
 
     def close(self) -> None:
-        """Free the model and its requests."""
+        """Free the model and its requests; calling it twice is harmless."""
         self._idle = SimpleQueue()
         self._model = None
+
+
+def _take(idle: SimpleQueue[Any]) -> Any:  # noqa: ANN401 - OpenVINO ships no types
+    try:
+        return idle.get_nowait()
+    except Empty:
+        return None

@@ -50,9 +50,9 @@ class Padding:
         """
         grouping = options.get("grouping", "length")
         overhead = options.get("overhead_tokens", _OVERHEAD_TOKENS)
-        if grouping not in ("length", "none") or not isinstance(overhead, int):
+        if grouping not in ("length", "none") or not isinstance(overhead, int) or overhead < 0:
             what = "the engine's padding options cannot be read"
-            expected = "grouping 'length' or 'none', overhead_tokens a whole number"
+            expected = "grouping 'length' or 'none', overhead_tokens a whole number from 0"
             raise UserError(what, expected=expected, got=f"{grouping!r}, {overhead!r}")
         return cls(pad_id=pad_id, by_length=grouping == "length", overhead_tokens=overhead)
 

@@ -54,15 +54,17 @@ class TorchEngine:
             what = "the torch engine was asked for a CUDA device and there is none"
             raise EngineError(what, do="use --engine onnxruntime, or run where CUDA is")
         self._threads = threads
+        self._padding = Padding.from_options(pad_id, spec.options)
         model = EncoderClassifier(architecture)
         try:
             model.load_state_dict(load_file(str(folder / spec.files[0])))
-        except (RuntimeError, SafetensorError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             what = f"PyTorch cannot load '{spec.files[0]}'"
             raise EngineError(what, got=str(error)[:300]) from error
-        self._model = model.to(self._device, _DTYPES[spec.precision]).eval()
+        self._model: EncoderClassifier | None = model.to(
+            self._device, _DTYPES[spec.precision]
+        ).eval()
         self._architecture = architecture
-        self._padding = Padding.from_options(pad_id, spec.options)
         self._info = EngineInfo(
             name="torch",
             precision=spec.precision,
@@ -90,15 +92,20 @@ class TorchEngine:
         return run_padded(self._call, batch, self._architecture, self._padding)
 
     def _call(self, feed: Feed) -> NDArray[np.float32]:
+        model = self._model
+        if model is None:
+            what = "the engine is closed"
+            raise EngineError(what)
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         inputs = [torch.from_numpy(feed[name]).to(self._device) for name in _INPUTS]
         with torch.inference_mode():
-            logits: NDArray[np.float32] = self._model(*inputs).float().cpu().numpy()
+            logits: NDArray[np.float32] = model(*inputs).float().cpu().numpy()
         return logits
 
     def close(self) -> None:
-        """Nothing to free before the object itself goes."""
+        """Free the model; calling it twice is harmless."""
+        self._model = None
 
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification
 from transformers import __version__ as transformers_version
 
@@ -42,17 +44,18 @@ class TransformersEngine:
         pad_id: int,
         threads: int,
     ) -> None:
+        padding = Padding.from_options(pad_id, {"grouping": "none", **spec.options})
         try:
             model = AutoModelForSequenceClassification.from_pretrained(
                 str(folder), local_files_only=True, trust_remote_code=False, dtype=torch.float32
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             what = "transformers cannot load the directory"
             raise EngineError(what, got=str(error)[:300]) from error
-        self._model = model.eval()
+        self._model: Any = model.eval()
         self._architecture = architecture
         self._threads = threads
-        self._padding = Padding.from_options(pad_id, {"grouping": "none", **spec.options})
+        self._padding = padding
         self._info = EngineInfo(
             name="transformers",
             precision="fp32",
@@ -80,14 +83,19 @@ class TransformersEngine:
         return run_padded(self._call, batch, self._architecture, self._padding)
 
     def _call(self, feed: Feed) -> NDArray[np.float32]:
+        model = self._model
+        if model is None:
+            what = "the engine is closed"
+            raise EngineError(what)
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         inputs = {name: torch.from_numpy(value) for name, value in feed.items()}
         if self._architecture.type_rows < 2:
             inputs.pop("token_type_ids")
         with torch.inference_mode():
-            logits: NDArray[np.float32] = self._model(**inputs).logits.numpy()
+            logits: NDArray[np.float32] = model(**inputs).logits.numpy()
         return logits
 
     def close(self) -> None:
-        """Nothing to free before the object itself goes."""
+        """Free the model; calling it twice is harmless."""
+        self._model = None

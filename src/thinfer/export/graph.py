@@ -2,7 +2,7 @@
 
 Written directly and not traced from torch: every layer has its own widths, blocks may be
 absent, the bytes are deterministic, and a candidate costs a fraction of a second
-(docs/why/01-graph-writer.md).
+(docs/why/02-graph-written-directly.md).
 """
 
 from __future__ import annotations

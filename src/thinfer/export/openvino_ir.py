@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,7 @@ def write_ir(
     model = openvino.Core().read_model(graph)
     if precision == "int8" and calibration is not None:
         model = _quantise(model, calibration, pad_id, smooth)
+    _number_names(model)
     openvino.save_model(model, str(target), compress_to_fp16=precision == "bf16")
 
 
@@ -50,13 +54,27 @@ def _quantise(model: Any, calibration: Batch, pad_id: int, smooth: float | None)
     if smooth is not None:
         alphas = nncf.AdvancedSmoothQuantParameters(matmul=smooth)
         advanced = nncf.AdvancedQuantizationParameters(smooth_quant_alphas=alphas)
-    return nncf.quantize(
-        model,
-        nncf.Dataset(samples),
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(samples),
-        advanced_parameters=advanced,
-    )
+    # NNCF draws its progress on the standard output, where our own result goes.
+    with redirect_stdout(StringIO()):
+        return nncf.quantize(
+            model,
+            nncf.Dataset(samples),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(samples),
+            advanced_parameters=advanced,
+        )
+
+
+def _number_names(model: Any) -> None:  # noqa: ANN401 - OpenVINO ships no types
+    """Number the nodes that nobody named by their place.
+
+    OpenVINO numbers them by a count that the whole process shares, so that the same model would
+    give another file each time it is written.
+    """
+    for place, node in enumerate(model.get_ordered_ops()):
+        kind = node.get_type_name()
+        if re.fullmatch(rf"{kind}_\d+", node.get_friendly_name()):
+            node.set_friendly_name(f"{kind}_at_{place}")
 
 
 def _inputs(batch: Batch, pad_id: int) -> dict[str, Any]:
