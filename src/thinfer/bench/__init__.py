@@ -1,1 +1,1 @@
-"""TODO-LEVEL."""
+"""Level 5: contenders and peers, interleaved tables, open-loop HTTP load."""
