@@ -18,12 +18,15 @@ __all__ = ["prune_positions", "prune_vocabulary"]
 _WORD, _POSITION = "embeddings.word.weight", "embeddings.position.weight"
 
 
-def prune_vocabulary(state: State, covering_texts: Iterable[str]) -> tuple[State, StepReport]:
+def prune_vocabulary(
+    state: State, covering_texts: Iterable[str], *, keep_commonest: int = 0
+) -> tuple[State, StepReport]:
     """Cut token rows that neither the covering texts nor the kept characters need.
 
     Args:
         state: the state before.
         covering_texts: text whose tokens all stay.
+        keep_commonest: so many of the first token ids stay as well.
 
     Returns:
         The state with a smaller tokenizer and word embedding, and the report; refused, with the
@@ -31,7 +34,7 @@ def prune_vocabulary(state: State, covering_texts: Iterable[str]) -> tuple[State
     """
     before = state.architecture.vocab
     try:
-        plan = plan_vocabulary(state.tokenizer, covering_texts)
+        plan = plan_vocabulary(state.tokenizer, covering_texts, keep_commonest=keep_commonest)
         tokenizer = prune_tokenizer(state.tokenizer, plan)
     except DataError as error:
         report = StepReport(step="vocabulary", outcome="refused", reason=str(error))

@@ -47,6 +47,7 @@ class HostProbe:
         self._clock = clock
         self._work = work or _multiply
         self._readings: list[float] = []
+        self._limit = (0, float("inf"))  # number of readings it was taken from, seconds
 
     def sample(self) -> float:
         """Do the fixed work once on every thread and give the seconds until the last is done."""
@@ -70,9 +71,11 @@ class HostProbe:
         The best is the lowest tenth of the readings so far, so that one lucky reading does not
         make all others disturbed. Infinite before the first reading.
         """
-        if not self._readings:
-            return float("inf")
-        return _SLOWDOWN * float(np.quantile(self._readings, 0.1))
+        # Asked for once for every sample so far: taken anew only when there are new readings.
+        if self._limit[0] != len(self._readings):
+            limit = _SLOWDOWN * float(np.quantile(self._readings, 0.1))
+            self._limit = (len(self._readings), limit)
+        return self._limit[1]
 
     def is_disturbed(self, seconds: float) -> bool:
         """Say whether a reading is above `limit_s` as known now.

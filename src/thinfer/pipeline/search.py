@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thinfer.architecture import count_cost
 from thinfer.core.codec import to_json
+from thinfer.core.files import write_atomic
+from thinfer.engine.base import Precision
 from thinfer.errors import EngineError
 from thinfer.export.parity import compare_logits, require_parity
 from thinfer.export.write import EXPORTERS
@@ -16,6 +19,7 @@ from thinfer.pipeline.candidate import Candidate, Form, build_candidate
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.states import StateTrial, dense_state, narrow_states
+from thinfer.pipeline.workspace import keep_array, keep_json
 
 __all__ = ["describe_reference", "judge_on_dev", "search_candidates"]
 
@@ -25,6 +29,8 @@ _LENGTH_SAMPLE = 256  # texts whose mean length stands for all of them
 # INT8 has no bound on a logit; what it costs in quality is judged by the floor, and below this
 # agreement it is not the same model any more (INT8 without VNNI saturates on some CPUs).
 _PARITY = {"fp32": (1e-3, 0.999), "bf16": (float("inf"), 0.97), "int8": (float("inf"), 0.90)}
+
+_FASTEST_FIRST: tuple[Precision, ...] = ("int8", "bf16", "fp32")
 
 
 def search_candidates(job: Job) -> Iterator[tuple[Candidate, StateTrial]]:
@@ -49,24 +55,29 @@ def search_candidates(job: Job) -> Iterator[tuple[Candidate, StateTrial]]:
 
 
 def _forms_of(job: Job, trial: StateTrial) -> Iterator[tuple[Candidate, StateTrial]]:
-    forms = [
-        Form(state=trial.name, engine=engine, precision=precision)
-        for engine in job.engines
-        for precision in job.precisions
-        if (engine, precision) in EXPORTERS
-    ]
-    # Lower precision does not win back what the FP32 form has lost: one form is enough to show.
+    """Give the forms of a state: all of the dense one, of a narrower one what can still win.
+
+    Lower precision comes first there, and a higher one is made only where the lower one of the
+    same engine misses a floor: it would be the slower of two that hold.
+    """
     is_dense = trial.state.architecture.layers == job.original.architecture.layers
-    if trial.missed and not is_dense:
-        forms = forms[:1]
-    with job.progress.task(f"candidates of {trial.name}", len(forms)) as advance:
-        for form in forms:
-            candidate = build_candidate(
-                job.workspace, form, trial.state, job.calibration(trial.state.tokenizer)
-            )
-            judge_on_dev(job, candidate, trial)
-            yield candidate, trial
+    order = job.precisions if is_dense else _FASTEST_FIRST
+    with job.progress.task(f"candidates of {trial.name}", len(job.engines)) as advance:
+        for engine in job.engines:
+            for precision in order:
+                if precision not in job.precisions or (engine, precision) not in EXPORTERS:
+                    continue
+                form = Form(state=trial.name, engine=engine, precision=precision)
+                calibration = job.calibration(trial.state.tokenizer)
+                candidate = build_candidate(job.workspace, form, trial.state, calibration)
+                judge_on_dev(job, candidate, trial)
+                yield candidate, trial
+                # What the FP32 form has lost, no precision wins back: one form shows it.
+                if not is_dense and (trial.is_hopeless or not candidate.facts["refused"]):
+                    break
             advance(1)
+            if not is_dense and trial.is_hopeless:
+                return
 
 
 def describe_candidate_cost(job: Job, candidate: Candidate) -> None:
@@ -86,7 +97,7 @@ def describe_candidate_cost(job: Job, candidate: Candidate) -> None:
         precision=candidate.form.precision,
         architecture=to_json(shape),
         macs=count_cost(shape, length=length).macs,
-        size_bytes=candidate.size_bytes,
+        size_bytes=candidate.size_bytes if candidate.folder.exists() else None,
         steps=[to_json(report) for report in candidate.state.history],
         dev_metrics=None,
         peak_rss_bytes=None,
@@ -103,7 +114,12 @@ def describe_reference(job: Job, candidate: Candidate) -> None:
     """
     describe_candidate_cost(job, candidate)
     candidate.facts["dev_metrics"] = job.measure(job.sets.dev, job.original_dev)
-    candidate.facts["peak_rss_bytes"] = measure_footprint(candidate.folder, job.threads)
+    candidate.facts["peak_rss_bytes"] = _peak_of(job, candidate)
+
+
+def _peak_of(job: Job, candidate: Candidate) -> int:
+    stored = candidate.folder / "peak.json"
+    return int(keep_json(stored, lambda: measure_footprint(candidate.folder, job.threads)))
 
 
 def judge_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> None:
@@ -117,7 +133,7 @@ def judge_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> None:
     describe_candidate_cost(job, candidate)
     try:
         answers = _answers_on_dev(job, candidate, trial)
-        candidate.facts["peak_rss_bytes"] = measure_footprint(candidate.folder, job.threads)
+        candidate.facts["peak_rss_bytes"] = _peak_of(job, candidate)
     except EngineError as error:
         candidate.facts["refused"] = f"parity: {error}"
         return
@@ -131,10 +147,9 @@ def judge_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> None:
 
 def _answers_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> Answers:
     """Run `dev` through the engine, or read what an earlier run stored, and check parity."""
-    stored = candidate.folder / "dev.npy"
-    if stored.exists():
-        logits = np.load(stored, allow_pickle=False)
-    else:
+    timed = candidate.folder / "dev_texts_per_second.json"
+
+    def run() -> NDArray[np.float32]:
         runner = candidate.open(job.threads)
         started = job.clock.monotonic()
         try:
@@ -142,8 +157,11 @@ def _answers_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> Answer
         finally:
             runner.close()
         seconds = max(job.clock.monotonic() - started, 1e-9)
-        candidate.facts["dev_texts_per_second"] = len(job.sets.dev) / seconds
-        np.save(stored, logits, allow_pickle=False)
+        write_atomic(timed, json.dumps(len(job.sets.dev) / seconds))
+        return logits
+
+    logits = keep_array(candidate.folder / "dev.npy", run)
+    candidate.facts["dev_texts_per_second"] = json.loads(timed.read_text())
     parity = compare_logits(trial.logits, logits)
     bound, agreement = _PARITY[candidate.form.precision]
     candidate.facts["parity"] = {
@@ -151,7 +169,7 @@ def _answers_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> Answer
         "label_flips": len(parity.label_flips),
         "rows": parity.rows,
     }
-    (candidate.folder / "flips.json").write_text(json.dumps(parity.label_flips))
+    write_atomic(candidate.folder / "flips.json", json.dumps(parity.label_flips))
     require_parity(parity, bound=bound, min_agreement=agreement, name=candidate.name)
     answers: Answers = logits.argmax(axis=1)
     return answers

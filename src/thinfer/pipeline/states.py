@@ -20,11 +20,14 @@ from thinfer.nn.predict import compute_logits
 from thinfer.nn.train import Encoded
 from thinfer.pipeline.data import LabelledSet
 from thinfer.pipeline.job import Answers, Job, covering_texts
+from thinfer.pipeline.workspace import keep_array
 
 __all__ = ["StateTrial", "cut_blocks_only", "dense_state", "narrow_states"]
 
 # Tried in turn where the user names none: on, while the FP32 form still clears the floor.
-_LADDER = tuple(Fraction(*pair) for pair in ((3, 4), (2, 3), (1, 2), (3, 8), (1, 4), (1, 6)))
+_LADDER = tuple(map(Fraction, ("7/8", "3/4", "2/3", "7/12", "1/2", "3/8", "1/4", "1/6")))
+# Share of the vocabulary that stays whether or not the training text uses it.
+_COMMONEST = (("dense", 0.0), ("dense-half-vocabulary", 0.5), ("dense-whole-vocabulary", 1.0))
 _RETRAIN_EPOCHS = 2  # `--retrain short`
 
 
@@ -37,41 +40,42 @@ class StateTrial:
         state: the model.
         logits: float32 `[dev rows, classes]`.
         missed: floors that the FP32 form does not clear, as the user wrote them.
+        is_hopeless: its value lies below a floor, margin or not.
     """
 
     name: str
     state: State
     logits: Any
     missed: tuple[str, ...]
+    is_hopeless: bool = False
 
 
 def dense_state(job: Job) -> StateTrial:
     """Give the original with its unused token and position rows cut.
 
-    Where `dev` shows that the cut vocabulary alone misses a floor, the vocabulary is kept whole.
+    Where `dev` shows that the cut vocabulary alone misses a floor (pretrained vocabularies know
+    words that the training text lacks), more of its commoner rows are kept, and in the end all.
 
     Args:
         job: the run.
     """
-
-    def make() -> State:
-        shorter, _ = prune_positions(job.original, job.original.max_length)
-        pruned, _ = prune_vocabulary(shorter, covering_texts(job.sets))
-        return pruned
-
-    with job.progress.task("vocabulary and positions", 1) as advance:
-        state = job.workspace.state("dense", job.original, make)
-        trial = try_state(job, "dense", state)
-        advance(1)
-    if not trial.missed or state.architecture.vocab == job.original.architecture.vocab:
-        return trial
-    job.progress.note(f"the cut vocabulary misses {', '.join(trial.missed)} on dev; kept whole")
-    whole = job.workspace.state(
-        "whole-vocabulary",
-        job.original,
-        lambda: prune_positions(job.original, job.original.max_length)[0],
-    )
-    return try_state(job, "whole-vocabulary", whole)
+    rows = job.original.architecture.vocab
+    shorter, _ = prune_positions(job.original, job.original.max_length)
+    with job.progress.task("vocabulary and positions", len(_COMMONEST)) as advance:
+        for name, share in _COMMONEST:
+            state = job.workspace.state(
+                name,
+                job.original,
+                lambda share=share: prune_vocabulary(  # type: ignore[misc]  # default binds the loop's value
+                    shorter, covering_texts(job.sets), keep_commonest=int(share * rows)
+                )[0],
+            )
+            trial = try_state(job, name, state)
+            advance(1)
+            if not trial.missed:
+                return trial
+            job.progress.note(f"{name}: {state.architecture.vocab:,} token rows miss a floor")
+    return trial
 
 
 def narrow_states(job: Job, dense: State) -> Iterator[StateTrial]:
@@ -82,7 +86,8 @@ def narrow_states(job: Job, dense: State) -> Iterator[StateTrial]:
         dense: the state to cut.
 
     Yields:
-        One state a width; without widths of the user's, on until the floor is missed twice.
+        One state a width; without widths of the user's, on until the FP32 form lies below a
+        floor twice in a row.
     """
     widths = job.request.widths or _LADDER
     batch = job.calibration(dense.tokenizer)
@@ -101,7 +106,7 @@ def narrow_states(job: Job, dense: State) -> Iterator[StateTrial]:
         state = job.workspace.state(name, dense, lambda width=width: make(width))  # type: ignore[misc]  # default binds the loop's value
         trial = try_state(job, name, state)
         yield trial
-        missed = missed + 1 if trial.missed else 0
+        missed = missed + 1 if trial.is_hopeless else 0
         if missed == 2 and not job.request.widths:
             return
 
@@ -135,14 +140,18 @@ def try_state(job: Job, name: str, state: State) -> StateTrial:
         state: the model.
     """
     batch = job.sets.dev.encode(state.tokenizer).batch
-    stored = job.workspace.folder(f"states/{name}/dev.npy")
-    if stored.exists():
-        logits = np.load(stored, allow_pickle=False)
-    else:
-        logits = compute_logits(state.module(), batch, pad_id=state.pad_id)
-        np.save(stored, logits, allow_pickle=False)
+    logits = keep_array(
+        job.workspace.folder(f"states/{name}/dev.npy"),
+        lambda: compute_logits(state.module(), batch, pad_id=state.pad_id),
+    )
     answers: Answers = logits.argmax(axis=1)
-    return StateTrial(name=name, state=state, logits=logits, missed=job.clears_floors(answers))
+    return StateTrial(
+        name=name,
+        state=state,
+        logits=logits,
+        missed=job.clears_floors(answers),
+        is_hopeless=bool(job.clears_floors(answers, margin_se=0.0)),
+    )
 
 
 def cut_blocks_only(dense: State, small: State) -> State | None:

@@ -10,6 +10,7 @@ piece, so that piece stays; BPE builds a token by merges, so all parts of a kept
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from thinfer.text.tokenizer import Tokenizer
 
 __all__ = ["VocabularyPlan", "plan_vocabulary", "prune_tokenizer", "unknown_rate"]
 
+_UNUSED = re.compile(r"\[unused\d+\]|")  # places held free in BERT's vocabularies, or no token
 _CHUNK = 2048  # texts encoded at a time
 _INVISIBLE = frozenset("\u200d\ufe0e\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
 
@@ -55,7 +57,11 @@ class VocabularyPlan:
 
 
 def plan_vocabulary(
-    tokenizer: Tokenizer, covering_texts: Iterable[str], *, keep_characters: bool = True
+    tokenizer: Tokenizer,
+    covering_texts: Iterable[str],
+    *,
+    keep_characters: bool = True,
+    keep_commonest: int = 0,
 ) -> VocabularyPlan:
     """Choose the tokens that stay so that the covering texts are spelled as before.
 
@@ -64,6 +70,8 @@ def plan_vocabulary(
         covering_texts: texts, and pairs, on which the tokenizer must not change.
         keep_characters: whether all single characters, digits, full-width forms and emoji stay
             too; without them rare spellings of a word become unknown.
+        keep_commonest: so many of the first ids stay as well, `[unused…]` rows apart: the
+            vocabularies of BERT's family list common tokens before rare ones.
 
     Returns:
         The plan.
@@ -86,6 +94,8 @@ def plan_vocabulary(
         prefix = model.get("continuing_subword_prefix") or ""
         tokens = enumerate(tokenizer.tokens)
         keep |= {index for index, token in tokens if _is_character(token, prefix)}
+    first = enumerate(tokenizer.tokens[:keep_commonest])
+    keep |= {index for index, token in first if not _UNUSED.fullmatch(token)}
     keep |= _CLOSURES[model["type"]](tokenizer, model, texts, keep)
     rows = np.array(sorted(keep), dtype=np.int64)
     return VocabularyPlan(keep=rows, total=tokenizer.vocab_size, used=len(used), texts=len(texts))
