@@ -5,7 +5,7 @@ from thinfer.bundle.layout import LAYOUT
 from thinfer.bundle.manifest import EngineEntry, Manifest
 from thinfer.bundle.store import Bundle, open_bundle
 from thinfer.bundle.weights import encode_weights, weight_shapes
-from thinfer.bundle.write import update_manifest, write_bundle
+from thinfer.bundle.write import check_place, update_manifest, write_bundle
 
 __all__ = [
     "LAYOUT",
@@ -13,6 +13,7 @@ __all__ = [
     "EngineEntry",
     "GoldenSet",
     "Manifest",
+    "check_place",
     "choose_golden",
     "draw_sequences",
     "encode_weights",

@@ -14,7 +14,7 @@ from thinfer.core.digest import sha256_file
 from thinfer.core.files import staged_folder
 from thinfer.errors import UserError
 
-__all__ = ["update_manifest", "write_bundle"]
+__all__ = ["check_place", "update_manifest", "write_bundle"]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -38,7 +38,7 @@ def write_bundle(
         InternalError: the disk is full, or the place cannot be written.
     """
     place = Path(target).resolve()
-    _check_place(place)
+    check_place(place)
     for name in files:
         check_relative(name)
     with staged_folder(place) as staging:
@@ -76,8 +76,15 @@ def update_manifest(
     return write_bundle(bundle.path, manifest, files={**kept, **(files or {})})
 
 
-def _check_place(place: Path) -> None:
-    """Only an older bundle is ever replaced: `--out .` must not cost somebody a folder."""
+def check_place(place: Path) -> None:
+    """Refuse a place where something else stands: `--out .` must not cost somebody a folder.
+
+    Args:
+        place: where a bundle shall stand; absent, empty, or an older bundle.
+
+    Raises:
+        UserError: something that is not a bundle stands there.
+    """
     if not place.exists():
         return
     is_free = place.is_dir() and (

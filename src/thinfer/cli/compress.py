@@ -42,7 +42,7 @@ def command(
     engine: Annotated[
         list[str] | None, typer.Option(help="auto, or an engine's name; may be repeated.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of one call.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,

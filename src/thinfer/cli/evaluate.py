@@ -16,7 +16,7 @@ def command(
     model: Annotated[str, typer.Argument(help="A bundle, a checkpoint or a hub name.")],
     data: Annotated[Path, typer.Option(help="Labelled text.")],
     engine: Annotated[str | None, typer.Option(help="An engine of the bundle.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of one call.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,
     normal_label: Annotated[str | None, typer.Option(help="The label that is no finding.")] = None,

@@ -69,6 +69,12 @@ def command(
     )
     result = fit(request, progress=output.progress, clock=SystemClock())
     report = result["report"]
+    if result["dropped"]:
+        output.note(f"{result['dropped']} rows without a text were left out")
+    if result["dev_in_train"]:
+        output.note(f"{result['dev_in_train']} dev rows also stand in train")
+    if result["leftovers"]:
+        output.note(f"weights without a use here: {', '.join(result['leftovers'])}")
     best = max(report["dev_accuracy"], default=0.0)
     output.result(
         result,

@@ -18,7 +18,7 @@ def command(
     calibrate: Annotated[
         Path | None, typer.Option(help="Text to calibrate OpenVINO's INT8 on.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of one call.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,
     *,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from contextlib import redirect_stdout
-from io import StringIO
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from rich import get_console
 
 from thinfer.core.optional import require
 from thinfer.text.batch import Batch
@@ -49,13 +51,14 @@ def _quantise(model: Any, calibration: Batch, pad_id: int, smooth: float | None)
     nncf = require("nncf")
     nncf.set_log_level(logging.ERROR)
     rows = range(min(len(calibration), _CALIBRATION_TEXTS))
-    samples = [_inputs(calibration.select([row]), pad_id) for row in rows]
+    # The conversion leaves out an input that nothing reads: token types, in some families.
+    read = {name for port in model.inputs for name in port.names}
+    samples = [_inputs(calibration.select([row]), pad_id, read) for row in rows]
     advanced = None
     if smooth is not None:
         alphas = nncf.AdvancedSmoothQuantParameters(matmul=smooth)
         advanced = nncf.AdvancedQuantizationParameters(smooth_quant_alphas=alphas)
-    # NNCF draws its progress on the standard output, where our own result goes.
-    with redirect_stdout(StringIO()):
+    with _silent_bars():
         return nncf.quantize(
             model,
             nncf.Dataset(samples),
@@ -63,6 +66,17 @@ def _quantise(model: Any, calibration: Batch, pad_id: int, smooth: float | None)
             subset_size=len(samples),
             advanced_parameters=advanced,
         )
+
+
+@contextmanager
+def _silent_bars() -> Iterator[None]:
+    """Keep NNCF's bars out of stdout, where our result goes: it draws on rich's own console."""
+    console = get_console()
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
 
 
 def _number_names(model: Any) -> None:  # noqa: ANN401 - OpenVINO ships no types
@@ -77,6 +91,7 @@ def _number_names(model: Any) -> None:  # noqa: ANN401 - OpenVINO ships no types
             node.set_friendly_name(f"{kind}_at_{place}")
 
 
-def _inputs(batch: Batch, pad_id: int) -> dict[str, Any]:
-    ids, mask, types = batch.padded(pad_id)
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+def _inputs(batch: Batch, pad_id: int, read: set[str]) -> dict[str, Any]:
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    parts = zip(names, batch.padded(pad_id), strict=True)
+    return {name: part for name, part in parts if name in read}

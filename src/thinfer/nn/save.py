@@ -15,7 +15,17 @@ from thinfer.nn.checkpoint import Checkpoint
 from thinfer.nn.families import FAMILIES
 from thinfer.nn.weights import to_foreign
 
-__all__ = ["save_checkpoint"]
+__all__ = ["WRITTEN", "save_checkpoint"]
+
+WRITTEN = frozenset(  # the files of a directory that this module wrote
+    (
+        "config.json",
+        "model.safetensors",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    )
+)
 
 _ACTIVATIONS = {"gelu_tanh": "gelu_pytorch_tanh"}
 
@@ -36,9 +46,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     name = "ernie" if checkpoint.family == "ernie-paddle" else checkpoint.family
     tensors = to_foreign(FAMILIES[name], checkpoint.model.weights())
     with staged_folder(folder) as staging:
-        safetensors.numpy.save_file(
-            tensors, staging / "model.safetensors", metadata={"format": "pt"}
-        )
+        # Our own write: a full disk is an OSError then, which the staging folder understands.
+        raw = safetensors.numpy.save(tensors, metadata={"format": "pt"})
+        (staging / "model.safetensors").write_bytes(raw)
         (staging / "tokenizer.json").write_text(checkpoint.tokenizer.to_json(), encoding="utf-8")
         specials = dict(checkpoint.tokenizer.special_tokens)
         for file, body in (

@@ -40,7 +40,7 @@ def keep_best(job: Job, candidates: Sequence[Candidate]) -> None:
             spec=best.spec,
             folder=best.folder,
             normal_label=job.labels.normal,
-            problem_type="single_label_classification",
+            problem_type=job.problem_type,
             quality={"floors": [floor.expr for floor in job.floors], "verdicts": [], "n": 0},
             threads=job.threads,
             seed=job.request.seed,

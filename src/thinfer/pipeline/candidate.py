@@ -36,16 +36,18 @@ class Form:
         state: name of the state, for example `width-3-4`.
         engine: name of the engine.
         precision: of its matrix products.
+        label: a name of its own, for what is no candidate: the original, `transformers`.
     """
 
     state: str
     engine: str
     precision: Precision
+    label: str = ""
 
     @property
     def name(self) -> str:
         """A name that a user can read in the table."""
-        return f"{self.state}-{self.engine}-{self.precision}"
+        return self.label or f"{self.state}-{self.engine}-{self.precision}"
 
 
 class Runner:

@@ -15,9 +15,11 @@ def write_card(result: Mapping[str, Any]) -> str:
         result: the JSON of `compress --json`.
     """
     chosen, original = result["chosen"], result["original"]
+    head = ["# Text classifier, compressed by thinfer", ""]
+    if result["is_best_so_far"]:
+        head += ["**Best so far**: no candidate holds the quality floor.", ""]
     lines = [
-        "# Text classifier, compressed by thinfer",
-        "",
+        *head,
         f"Verdict on {result['data']['test']:,} test rows: **{result['verdict']}**.",
         "",
         "| floor | original | this bundle | verdict |",

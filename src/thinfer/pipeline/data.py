@@ -117,6 +117,9 @@ def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
     for name, part in sets.items():
         _require_classes(name, part)
     warnings = []
+    dropped = sum(corpus.dropped_empty for corpus in read.values())
+    if dropped:
+        warnings.append(f"{dropped} rows without a text were left out.")
     if leaked:
         warnings.append(
             f"{len(leaked)} test rows also stand in train or dev ({conflicting} with another "
@@ -128,7 +131,7 @@ def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
         **{name: len(part) for name, part in sets.items()},
         "leaked": len(leaked),
         "dev_in_train": len(dev_leaks.rows),
-        "dropped": sum(corpus.dropped_empty for corpus in read.values()),
+        "dropped": dropped,
         "test_digest": sets["test"].corpus.digest,
     }
     unlabelled: tuple[str, ...] = ()
@@ -139,13 +142,21 @@ def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
 
 
 def _require_classes(name: str, part: LabelledSet) -> None:
+    if not len(part):  # a file without rows was refused when it was read
+        what = f"every row of the {name} set '{part.corpus.name}' stands in train or dev too"
+        raise DataError(
+            what,
+            expected="rows that took no part in the choice",
+            got="0 rows",
+            do="split the data anew, so that no text is in two of the files",
+        )
     classes = np.unique(part.truth)
     if len(classes) < 2:
         what = f"the {name} set '{part.corpus.name}' holds one class only"
         raise DataError(
             what,
             expected="rows of two classes or more",
-            got=f"{len(part)} rows of one class",
+            got=f"{len(part)} rows of {part.corpus.labels[0]!r}" if part.corpus.labels else "none",
             do="give a file that holds every class",
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from thinfer.export.write import EXPORTERS
+from thinfer.errors import EngineError
 from thinfer.pipeline.candidate import Candidate, Form, build_candidate
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.original import build_plain
@@ -19,6 +19,8 @@ from thinfer.pipeline.speed import measure_speeds
 from thinfer.pipeline.states import StateTrial, cut_blocks_only
 
 __all__ = ["measure_factors"]
+
+Link = tuple[str, Candidate | None, str]  # what changed, the form after it, in words
 
 
 def measure_factors(
@@ -43,13 +45,14 @@ def measure_factors(
     dense = tried[0][1]
     form, precision = chosen.form, chosen.form.precision
     grouped = build_plain(job.workspace, "split-by-length", original.state, grouping="length")
-    chain = [("length handling", grouped, "each batch is split by length, so little is padded")]
+    chain: list[Link] = [
+        ("length handling", grouped, "each batch is split by length, so little is padded")
+    ]
     cut = build_plain(job.workspace, "cut-embeddings", dense.state, grouping="length")
     rows = (original.state.architecture.vocab, dense.state.architecture.vocab)
     chain.append(("vocabulary", cut, f"{rows[0]:,} → {rows[1]:,} token rows"))
     middle = _form(job, dense, replace(form, state=dense.name, precision="fp32"), tried)
-    detail = f"ONNX Runtime → {form.engine}, FP32"
-    chain.append(("engine", middle if (form.engine, "fp32") in EXPORTERS else cut, detail))
+    chain.append(("engine", middle, f"ONNX Runtime's own optimisation → {form.engine}, FP32"))
     lower = _form(job, dense, replace(form, state=dense.name), tried)
     chain.append(("precision", lower, f"FP32 → {precision.upper()}"))
     blocks = cut_blocks_only(dense.state, trial.state)
@@ -58,8 +61,8 @@ def measure_factors(
         shallow = _form(job, emptied, replace(form, state=emptied.name), ())
         chain.append(("depth", shallow, _describe_depth(trial)))
     chain.append(("width", chosen, _describe_width(dense, trial)))
-    distinct = list({candidate.name: candidate for _, candidate, _ in chain}.values())
-    measure_speeds(job, original, distinct, rounds=2)
+    distinct = {item.name: item for _, item, _ in chain if item is not None}
+    measure_speeds(job, original, list(distinct.values()), rounds=2)
     return _ratios(chain)
 
 
@@ -68,20 +71,26 @@ def _form(
     trial: StateTrial,
     form: Form,
     tried: Sequence[tuple[Candidate, StateTrial]],
-) -> Candidate:
-    """Give a form that the search has made, or make it."""
+) -> Candidate | None:
+    """Give a form that the search has made, or make it; None where the engine cannot take it."""
     for candidate, _ in tried:
         if candidate.form == form:
             return candidate
     calibration = job.calibration(trial.state.tokenizer)
-    return build_candidate(job.workspace, form, trial.state, calibration)
+    try:
+        return build_candidate(job.workspace, form, trial.state, calibration)
+    except EngineError:
+        return None
 
 
-def _ratios(chain: Sequence[tuple[str, Candidate, str]]) -> list[dict[str, Any]]:
+def _ratios(chain: Sequence[Link]) -> list[dict[str, Any]]:
+    """Give the ratio of each form to the one before; what could not be timed goes to the next."""
     before, factors = 1.0, []
     for name, candidate, detail in chain:
-        speedup = float(candidate.facts["speedup"])
-        factors.append({"name": name, "factor": speedup / before, "detail": detail})
+        is_timed = candidate is not None and "speedup" in candidate.facts
+        speedup = float(candidate.facts["speedup"]) if candidate and is_timed else before
+        note = "" if is_timed else "; cannot be timed by itself, so it is in the next factor"
+        factors.append({"name": name, "factor": speedup / before, "detail": f"{detail}{note}"})
         before = speedup
     if not any(name == "depth" for name, _, _ in chain):
         factors.insert(-1, {"name": "depth", "factor": 1.0, "detail": "no block left out"})

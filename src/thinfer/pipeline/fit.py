@@ -13,15 +13,16 @@ from thinfer.core.clock import Clock
 from thinfer.core.codec import to_json
 from thinfer.core.files import lock_folder
 from thinfer.core.progress import Progress
-from thinfer.errors import DataError
+from thinfer.errors import DataError, UserError
 from thinfer.nn.checkpoint import Checkpoint, load_checkpoint
 from thinfer.nn.presets import PRESETS, build_preset
-from thinfer.nn.save import save_checkpoint
+from thinfer.nn.save import WRITTEN, save_checkpoint
 from thinfer.nn.train import Encoded, TrainSettings, train_classifier
 from thinfer.pipeline.data import LabelledSet, label_corpus
 from thinfer.quality.labels import LabelSet
 from thinfer.text.corpus import Corpus, read_corpus
 from thinfer.text.learn import learn_wordpiece
+from thinfer.text.splits import find_leaks
 
 __all__ = ["FitRequest", "fit"]
 
@@ -69,7 +70,8 @@ def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, A
         clock: times it.
 
     Returns:
-        The result as JSON: `out`, `labels`, `train`, `dev`, `report`.
+        The result as JSON: `out`, `labels`, `leftovers`, `max_length`, `train`, `dev`, `dropped`
+        (rows without a text), `dev_in_train` (dev rows whose text is a training row's), `report`.
 
     Raises:
         DataError: the training text holds one class only, or the files do not fit the model.
@@ -77,10 +79,16 @@ def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, A
     text_column, label_column = request.text_column, request.label_column
     train = read_corpus(request.train, text_column=text_column, label_column=label_column)
     dev = read_corpus(request.dev, text_column=text_column, label_column=label_column)
+    _require_place(request.out)
     names = tuple(sorted(set(train.labels or ())))
     if len(names) < 2:
         what = f"the train set '{train.name}' holds one class only"
-        raise DataError(what, expected="rows of two classes or more", got=str(list(names)))
+        raise DataError(
+            what,
+            expected="rows of two classes or more",
+            got=str(list(names)),
+            do="give a file that holds every class, or name the right --label-column",
+        )
     checkpoint = _start(request, train, names)
     labels = LabelSet(checkpoint.labels)
     settings = _settings(request)
@@ -103,8 +111,25 @@ def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, A
         "max_length": trained.max_length,
         "train": len(train),
         "dev": len(dev),
+        "dropped": train.dropped_empty + dev.dropped_empty,
+        "dev_in_train": len(find_leaks(train, dev).rows),
         "report": to_json(report),
     }
+
+
+def _require_place(place: Path) -> None:
+    """Replace an older result only: `--out .` must not cost somebody a folder."""
+    if not place.exists():
+        return
+    found = {path.name for path in place.iterdir()} if place.is_dir() else {place.name}
+    if not place.is_dir() or not found <= WRITTEN:
+        what = f"'{place}' exists and is not what `thinfer fit` wrote"
+        raise UserError(
+            what,
+            expected="a new folder, an empty one or an older result",
+            got=str(sorted(found - WRITTEN)[:5]),
+            do="name another --out",
+        )
 
 
 def _settings(request: FitRequest) -> TrainSettings:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thinfer.bundle.manifest import ProblemType
 from thinfer.compress.state import State
 from thinfer.core.clock import Clock
 from thinfer.core.codec import to_json
@@ -40,6 +41,7 @@ class Job:
         workspace: where pieces are kept.
         original: the model as it was brought.
         labels: its classes.
+        problem_type: as the manifest names it.
         floors: what must hold.
         sets: the labelled text.
         original_dev: int64 `[dev rows]`, the original's answers.
@@ -54,6 +56,7 @@ class Job:
     workspace: Workspace
     original: State
     labels: LabelSet
+    problem_type: ProblemType
     floors: tuple[Floor, ...]
     sets: DataSets
     original_dev: Answers

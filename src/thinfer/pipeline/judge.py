@@ -15,7 +15,7 @@ from thinfer.pipeline.job import Answers, Job
 from thinfer.quality.floor import Floor
 from thinfer.quality.verdict import Verdict, judge, overall
 
-__all__ = ["Judgement", "judge_on_test"]
+__all__ = ["Judgement", "describe_floor", "judge_on_test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +68,9 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
         )
         for floor in job.floors
     ]
-    floors = tuple(_describe(floor, item) for floor, item in zip(job.floors, verdicts, strict=True))
+    floors = tuple(
+        describe_floor(floor, item) for floor, item in zip(job.floors, verdicts, strict=True)
+    )
     verdict = overall(verdicts)
     return Judgement(
         verdict=verdict,
@@ -87,7 +89,13 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
     )
 
 
-def _describe(floor: Floor, verdict: Verdict) -> dict[str, Any]:
+def describe_floor(floor: Floor, verdict: Verdict) -> dict[str, Any]:
+    """Give a floor and its verdict as JSON; what is not finite is null there.
+
+    Args:
+        floor: what was demanded.
+        verdict: what came of it.
+    """
     body = {**to_json(floor), **to_json(verdict)}
     return {key: _finite(value) for key, value in body.items()}
 

@@ -70,7 +70,7 @@ def build_plain(workspace: Workspace, name: str, state: State, *, grouping: str)
         describe_candidate(folder, spec, state)
 
     folder = workspace.piece(f"candidates/{name}", make)
-    form = Form(state=name, engine="onnxruntime", precision="fp32")
+    form = Form(state=name, engine="onnxruntime", precision="fp32", label=f"{name}-fp32")
     return Candidate(form=form, state=state, spec=spec, folder=folder)
 
 
@@ -89,5 +89,7 @@ def build_baseline(workspace: Workspace, checkpoint: Checkpoint, state: State) -
         describe_candidate(folder, spec, state)
 
     folder = workspace.piece("candidates/transformers", make)
-    form = Form(state="transformers", engine="transformers", precision="fp32")
+    form = Form(
+        state="original", engine="transformers", precision="fp32", label="transformers-fp32"
+    )
     return Candidate(form=form, state=state, spec=spec, folder=folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinfer.bundle import Bundle
+from thinfer.bundle import Bundle, check_place
 from thinfer.compress.embedding import prune_positions
 from thinfer.core.cores import usable_cores
 from thinfer.core.progress import Progress
@@ -17,6 +17,7 @@ from thinfer.nn.checkpoint import load_checkpoint
 from thinfer.pipeline.candidate import describe_candidate
 from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.original import state_of
+from thinfer.quality.labels import LabelSet
 from thinfer.text.corpus import Corpus
 
 __all__ = ["PackRequest", "pack"]
@@ -59,7 +60,9 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
     Returns:
         The bundle, and the result as JSON.
     """
+    check_place(request.out)
     checkpoint = load_checkpoint(request.model)
+    LabelSet(checkpoint.labels, normal=request.normal_label)  # refuses a label that is not there
     state, _ = prune_positions(state_of(checkpoint), checkpoint.max_length)
     calibration = None
     if request.calibrate is not None:

@@ -23,6 +23,7 @@ from thinfer.quality.floor import warn_about_floors
 
 __all__ = ["Compression", "Outcome", "publish"]
 
+BEST_SO_FAR = "No candidate holds the quality floor; this is the best so far, and no more."
 _TABLES = ("embeddings.word.weight", "embeddings.position.weight")
 
 
@@ -93,6 +94,7 @@ def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: floa
                 "floors": [floor.expr for floor in job.floors],
                 "verdicts": result["floors"],
                 "verdict": result["verdict"],
+                "is_best_so_far": result["is_best_so_far"],
                 "n": len(job.sets.test),
                 "metrics": result["chosen"]["metrics"],
                 "judgements": result["judgements"],
@@ -106,13 +108,16 @@ def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: floa
             },
         ),
     )
-    is_cleared = not str(chosen.facts.get("refused") or "").startswith(("on dev", "parity"))
     return Compression(
         bundle=bundle,
         verdict=str(result["verdict"]),
-        is_cleared=is_cleared,
+        is_cleared=_is_cleared(chosen),
         result={**result, "version": bundle.version},
     )
+
+
+def _is_cleared(chosen: Candidate) -> bool:
+    return not str(chosen.facts.get("refused") or "").startswith(("on dev", "parity"))
 
 
 def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float) -> dict[str, Any]:
@@ -130,8 +135,12 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
             ("baseline", outcome.baseline),
         )
     }
+    is_best_so_far = judgement.verdict == "broken" or not _is_cleared(outcome.chosen)
     ends["chosen"]["steps"] = [to_json(report) for report in outcome.chosen.state.history]
-    warnings = [
+    warnings = [BEST_SO_FAR] if is_best_so_far else []
+    if str(outcome.chosen.facts.get("refused") or "").startswith("not faster"):
+        warnings.append("No candidate was faster than the original on this machine.")
+    warnings += [
         *sets.warnings,
         *warn_about_floors(job.floors, sets.test.truth, job.labels),
         *_linear_warnings(job, outcome.linear),
@@ -141,6 +150,7 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
     return {
         "bundle": str(job.request.out),
         "verdict": judgement.verdict,
+        "is_best_so_far": is_best_so_far,
         "floors": list(judgement.floors),
         **ends,
         "speedup": outcome.chosen.facts["speedup"],

@@ -87,6 +87,9 @@ class CompressRequest:
         if unknown:
             what = "a precision is not known"
             raise UserError(what, expected=f"some of {list(PRECISIONS)}", got=str(unknown))
+        if self.threads is not None and self.threads < 1:
+            what = "the number of threads is impossible"
+            raise UserError(what, expected="--threads of 1 or more", got=str(self.threads))
         if self.minutes is not None and self.minutes <= 0:
             what = "the time limit is impossible"
             raise UserError(what, expected="--minutes over 0", got=str(self.minutes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from thinfer.bundle import check_place
 from thinfer.core.clock import Clock
 from thinfer.core.cores import usable_cores
 from thinfer.core.files import lock_folder
@@ -17,6 +18,7 @@ from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.choose import choose
 from thinfer.pipeline.data import DataSets, load_sets
 from thinfer.pipeline.factors import measure_factors
+from thinfer.pipeline.finish import problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import judge_on_test
 from thinfer.pipeline.linear import fit_linear
@@ -24,7 +26,7 @@ from thinfer.pipeline.original import build_baseline, build_original, state_of
 from thinfer.pipeline.publish import Compression, Outcome, publish
 from thinfer.pipeline.request import CompressRequest
 from thinfer.pipeline.search import describe_reference, search_candidates
-from thinfer.pipeline.speed import entry_of, measure_speeds
+from thinfer.pipeline.speed import entry_of, measure_speeds, refuse_slow
 from thinfer.pipeline.states import StateTrial
 from thinfer.pipeline.workspace import Workspace
 from thinfer.quality.floor import default_floors, parse_floor
@@ -48,6 +50,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
         The bundle, its verdict and the whole result; the bundle is there whatever the verdict.
     """
     started = clock.monotonic()
+    check_place(request.out)
     checkpoint = load_checkpoint(request.model)
     labels = LabelSet(checkpoint.labels, normal=request.data.normal_label)
     sets = load_sets(request.data, labels)
@@ -57,19 +60,22 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
         for reference in (original, baseline):
             describe_reference(job, reference)
         tried = _search(job)
-        measure_speeds(job, original, [candidate for candidate, _ in tried])
+        candidates = tuple(candidate for candidate, _ in tried)
+        measure_speeds(job, original, candidates)
+        refuse_slow(candidates)
         chosen, trial = _choose(tried)
         progress.note(f"chosen on dev: {chosen.name}")
+        # Before the factors: their run gives the figures that stand beside the chosen one's.
+        measure_speeds(job, original, [baseline])
         outcome = Outcome(
             original=original,
             chosen=chosen,
             baseline=baseline,
-            candidates=tuple(candidate for candidate, _ in tried),
+            candidates=candidates,
             factors=measure_factors(job, original, chosen, trial, tried),
             judgement=judge_on_test(job, original, chosen),
             linear=fit_linear(sets.train, sets.dev, sets.test, seed=request.seed, clock=clock),
         )
-        measure_speeds(job, original, [baseline])
         return publish(job, checkpoint, outcome, seconds=clock.monotonic() - started)
 
 
@@ -82,6 +88,11 @@ def _prepare(
     clock: Clock,
 ) -> tuple[Job, Candidate]:
     floors = tuple(parse_floor(expr, labels) for expr in request.floors) or default_floors(labels)
+    engines, precisions = _list_engines(request), _list_precisions(request)
+    if not any((engine, kind) in EXPORTERS for engine in engines for kind in precisions):
+        what = "no engine can run any of the precisions asked for"
+        pairs = ", ".join(f"{engine} {kind}" for engine, kind in EXPORTERS)
+        raise UserError(what, expected=pairs, got=f"{engines} {precisions}")
     workspace = Workspace(request)
     state = state_of(checkpoint)
     original = build_original(workspace, state)
@@ -96,12 +107,13 @@ def _prepare(
         workspace=workspace,
         original=state,
         labels=labels,
+        problem_type=problem_type_of(checkpoint),
         floors=floors,
         sets=sets,
         original_dev=answers,
         threads=threads,
-        engines=_list_engines(request),
-        precisions=_list_precisions(request),
+        engines=engines,
+        precisions=precisions,
         progress=progress,
         clock=clock,
     )
@@ -137,9 +149,6 @@ def _search(job: Job) -> list[tuple[Candidate, StateTrial]]:
         reason = candidate.facts["refused"]
         job.progress.note(f"{candidate.name}: {reason or 'clears the floors on dev'}")
         keep_best(job, [candidate for candidate, _ in tried])
-    if not tried:
-        what = "no engine can run any of the precisions asked for"
-        raise UserError(what, expected="another --engine or --precision")
     return tried
 
 

@@ -16,7 +16,7 @@ from thinfer.pipeline.choose import Entry
 from thinfer.pipeline.data import LabelledSet, head
 from thinfer.pipeline.job import Job
 
-__all__ = ["entry_of", "measure_speeds"]
+__all__ = ["entry_of", "measure_speeds", "refuse_slow"]
 
 # docs/design.md §3: speedup and latency_ratio are taken on the first 1,024 dev texts.
 _TEXTS = 1024
@@ -48,7 +48,16 @@ def measure_speeds(
             runner.close()
     for item in (original, *able):
         item.facts.update(_figures(item.name, original.name, batches, singles, texts=len(part)))
-        if item is not original and item.facts["speedup"] <= 1.0 and not item.facts.get("refused"):
+
+
+def refuse_slow(candidates: Sequence[Candidate]) -> None:
+    """Refuse by name what is not faster than the original; once, before the choice.
+
+    Args:
+        candidates: timed; those that are refused already keep their reason.
+    """
+    for item in candidates:
+        if not item.facts.get("refused") and item.facts["speedup"] <= 1.0:
             item.facts["refused"] = "not faster than the original on this machine"
 
 

@@ -25,9 +25,10 @@ from thinfer.export.write import EXPORTERS, ExportRequest, write_engine
 from thinfer.measure.probe import HostProbe
 from thinfer.measure.timing import time_interleaved
 from thinfer.nn.predict import compute_logits
-from thinfer.pipeline.candidate import BATCH_TEXTS, Candidate, Form, describe_candidate
+from thinfer.pipeline.candidate import Candidate, Form, describe_candidate
 from thinfer.pipeline.data import LabelledSet, head, label_corpus
 from thinfer.pipeline.finish import BundleParts, assemble_bundle
+from thinfer.pipeline.judge import describe_floor
 from thinfer.quality.floor import parse_floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import measure_quality
@@ -71,7 +72,8 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
         clock: times it.
 
     Returns:
-        `bundle`, `verdict`, `floors`, `chosen`, `candidates`, `is_rewritten`.
+        `bundle`, `verdict`, `floors`, `chosen`, `candidates`, `metrics`, `n`, `test_digest`,
+        `is_rewritten`.
 
     Raises:
         EngineError: no engine here answers as the bundle does.
@@ -99,6 +101,8 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
             "chosen": chosen.facts,
             "candidates": [item.facts for item in candidates],
             "metrics": to_json(measure_quality(part.truth, answers, labels)),
+            "n": len(part),
+            "test_digest": part.corpus.digest,
             "is_rewritten": verdict != "broken",
         }
         if result["is_rewritten"]:
@@ -147,12 +151,13 @@ def _build(
     request: TuneRequest, state: State, part: LabelledSet, folder: Path, progress: Progress
 ) -> list[Candidate]:
     corpus = request.calibrate or part.corpus
-    calibration = state.tokenizer.encode(corpus.texts[:_TEXTS], None).batch
+    pairs = None if corpus.pairs is None else corpus.pairs[:_TEXTS]
+    calibration = state.tokenizer.encode(corpus.texts[:_TEXTS], pairs).batch
     missing = available_engines()
-    pairs = [pair for pair in EXPORTERS if pair[0] != "torch" and missing[pair[0]] is None]
+    able = [pair for pair in EXPORTERS if pair[0] != "torch" and missing[pair[0]] is None]
     candidates = []
-    with progress.task("engines", len(pairs)) as advance:
-        for engine, precision in pairs:
+    with progress.task("engines", len(able)) as advance:
+        for engine, precision in able:
             form = Form(state="tuned", engine=engine, precision=precision)
             place = folder / form.name
             place.mkdir()
@@ -199,13 +204,11 @@ def _time(
     progress: Progress,
     clock: Clock,
 ) -> None:
-    texts = part.corpus.texts[:_TEXTS]
-    batches = [texts[start : start + BATCH_TEXTS] for start in range(0, len(texts), BATCH_TEXTS)]
+    sample = head(part, _TEXTS)
     runners = {item.name: item.open(threads) for item in candidates}
 
     def run_all(name: str) -> None:
-        for batch in batches:
-            runners[name].run(batch)
+        runners[name].run_set(sample)
 
     with progress.task("throughput", 1) as advance:
         samples = time_interleaved(
@@ -217,7 +220,7 @@ def _time(
         advance(1)
     for item in candidates:
         runners[item.name].close()
-        item.facts["texts_per_second"] = len(texts) / samples[item.name].median_s
+        item.facts["texts_per_second"] = len(sample) / samples[item.name].median_s
 
 
 def _judge(
@@ -244,7 +247,8 @@ def _judge(
         )
         for floor in floors
     ]
-    return overall(verdicts), [to_json(item) for item in verdicts], after
+    told = [describe_floor(floor, item) for floor, item in zip(floors, verdicts, strict=True)]
+    return overall(verdicts), told, after
 
 
 def _rewrite(
@@ -257,8 +261,8 @@ def _rewrite(
 ) -> None:
     old = dict(bundle.manifest.quality)
     entry = {
-        "test_digest": request.test.digest,
-        "n": len(request.test),
+        "test_digest": result["test_digest"],
+        "n": result["n"],
         "candidate": chosen.name,
         "verdict": result["verdict"],
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -6,6 +6,7 @@ there is not made again. The request's digest says whether the pieces belong to 
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
+from thinfer import __version__
 from thinfer.architecture import Architecture
+from thinfer.bundle import encode_weights
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
 from thinfer.core.codec import from_json, to_json
@@ -26,9 +30,10 @@ from thinfer.errors import UserError
 from thinfer.pipeline.request import CompressRequest
 from thinfer.text.tokenizer import Tokenizer
 
-__all__ = ["Workspace"]
+__all__ = ["Workspace", "keep_array", "keep_json"]
 
 _REQUEST = "request.json"
+_PARTS = ("states", "candidates", "best")
 
 
 class Workspace:
@@ -55,11 +60,18 @@ class Workspace:
             )
         if not request.resume or found is None:
             self._clear()
+        self._sweep()
         write_atomic(stored, json.dumps({"digest": digest}))
 
     def _clear(self) -> None:
-        for part in ("states", "candidates", "best"):
+        for part in _PARTS:
             shutil.rmtree(self._root / part, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove what a killed run was just writing."""
+        for place in (self._root, *(self._root / part for part in _PARTS)):
+            for half in place.glob(".*.staging-*"):
+                shutil.rmtree(half, ignore_errors=True)
 
     def folder(self, name: str) -> Path:
         """Give the place of a piece, whether or not it stands there."""
@@ -97,11 +109,39 @@ class Workspace:
         return made[0] if made else _load_state(place, like)
 
 
+def keep_array(path: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Give a stored array, made and stored now unless it is there.
+
+    Args:
+        path: the file; its folder exists.
+        make: computes it.
+    """
+    if path.exists():
+        stored: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        return stored
+    array = make()
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomic(path, buffer.getvalue())
+    return array
+
+
+def keep_json(path: Path, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
+    """Give a stored JSON value, made and stored now unless it is there.
+
+    Args:
+        path: the file; its folder exists.
+        make: computes it.
+    """
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    value = make()
+    write_atomic(path, json.dumps(value))
+    return value
+
+
 def _store_state(folder: Path, state: State) -> None:
-    save_file(
-        {name: np.array(value) for name, value in state.weights.items()},
-        folder / "weights.safetensors",
-    )
+    (folder / "weights.safetensors").write_bytes(encode_weights(state.weights))
     (folder / "tokenizer.json").write_text(state.tokenizer.to_json(), encoding="utf-8")
     facts = {
         "architecture": to_json(state.architecture),
@@ -132,9 +172,9 @@ def _request_digest(request: CompressRequest) -> str:
     How long it may take, and whether it resumes, do not change what is computed.
     """
     body = to_json(replace(request, resume=False, minutes=None, command="", require_proof=False))
-    text = json.dumps(body, sort_keys=True, default=str)
-    paths = [request.data.train, request.data.dev, request.data.test]
-    files = [path for path in paths if path.is_file()]
+    text = json.dumps([body, __version__], sort_keys=True, default=str)
+    paths = [request.data.train, request.data.dev, request.data.test, request.data.unlabelled]
+    files = [path for path in paths if path is not None and path.is_file()]
     model = Path(request.model)
     if model.is_dir():
         files += sorted(path for path in model.iterdir() if path.is_file())
