@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification
 from transformers import __version__ as transformers_version
+from transformers.utils import logging as transformers_logging
 
 from thinfer.architecture import Architecture
 from thinfer.engine.base import EngineInfo, EngineSpec
@@ -45,6 +46,7 @@ class TransformersEngine:
         threads: int,
     ) -> None:
         padding = Padding.from_options(pad_id, {"grouping": "none", **spec.options})
+        transformers_logging.disable_progress_bar()  # how far it is, the caller tells
         try:
             model = AutoModelForSequenceClassification.from_pretrained(
                 str(folder), local_files_only=True, trust_remote_code=False, dtype=torch.float32
