@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from thinfer.architecture import count_cost
 from thinfer.core.codec import to_json
 from thinfer.core.files import write_atomic
-from thinfer.engine.base import Precision
+from thinfer.engine.base import EngineSpec, Precision
 from thinfer.errors import EngineError
 from thinfer.export.parity import compare_logits, require_parity
 from thinfer.export.write import EXPORTERS
@@ -68,9 +68,7 @@ def _forms_of(job: Job, trial: StateTrial) -> Iterator[tuple[Candidate, StateTri
                 if precision not in job.precisions or (engine, precision) not in EXPORTERS:
                     continue
                 form = Form(state=trial.name, engine=engine, precision=precision)
-                calibration = job.calibration(trial.state.tokenizer)
-                candidate = build_candidate(job.workspace, form, trial.state, calibration)
-                judge_on_dev(job, candidate, trial)
+                candidate = _try_form(job, form, trial)
                 yield candidate, trial
                 # What the FP32 form has lost, no precision wins back: one form shows it.
                 if not is_dense and (trial.is_hopeless or not candidate.facts["refused"]):
@@ -78,6 +76,22 @@ def _forms_of(job: Job, trial: StateTrial) -> Iterator[tuple[Candidate, StateTri
             advance(1)
             if not is_dense and trial.is_hopeless:
                 return
+
+
+def _try_form(job: Job, form: Form, trial: StateTrial) -> Candidate:
+    calibration = job.calibration(trial.state.tokenizer)
+    try:
+        candidate = build_candidate(job.workspace, form, trial.state, calibration)
+    except EngineError as error:
+        # One form that an engine cannot take (a gate says no) must not cost the others.
+        spec = EngineSpec(name=form.engine, precision=form.precision, files=())
+        folder = job.workspace.folder(f"candidates/{form.name}")
+        candidate = Candidate(form=form, state=trial.state, spec=spec, folder=folder)
+        describe_candidate_cost(job, candidate)
+        candidate.facts["refused"] = f"parity: it cannot be made: {error}"
+        return candidate
+    judge_on_dev(job, candidate, trial)
+    return candidate
 
 
 def describe_candidate_cost(job: Job, candidate: Candidate) -> None:
