@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -20,6 +21,10 @@ EXTRAS = {
     "torch": "compress",
     "transformers": "compress",
 }
+
+# OpenVINO and NNCF report their use to their maker unless somebody said no beforehand. They do
+# without where this module is missing; ours is a tool for people's private texts, so it is.
+_TELEMETRY = "openvino_telemetry"
 
 
 def is_available(name: str) -> bool:
@@ -44,6 +49,7 @@ def require(name: str) -> ModuleType:
         EngineError: the library is not installed, or fails to import.
     """
     top = name.partition(".")[0]
+    sys.modules.setdefault(_TELEMETRY, None)  # type: ignore[arg-type]  # None: cannot be imported
     try:
         return import_module(name)
     except ImportError as error:

@@ -50,7 +50,9 @@ class OpenVinoEngine:
         if spec.precision not in _HINTS:
             what = f"the openvino engine has no precision '{spec.precision}'"
             raise EngineError(what, expected=", ".join(_HINTS))
-        padding = Padding.from_options(pad_id, spec.options)
+        # For every new shape the plugin compiles its products anew, which costs several runs, and
+        # keeps them in a store of limited size.
+        padding = Padding.from_options(pad_id, spec.options, widths="steps")
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": _HINTS[spec.precision],

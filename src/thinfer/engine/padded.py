@@ -19,6 +19,8 @@ __all__ = ["Feed", "Padding", "run_padded"]
 
 Feed: TypeAlias = dict[str, NDArray[np.int64]]
 
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
 # What one more call costs, in tokens of computing, until `tune` has measured it.
 _OVERHEAD_TOKENS = 32
 
@@ -31,19 +33,26 @@ class Padding:
         pad_id: id written into the padding.
         by_length: True splits a batch into groups of like length; False pads it as one.
         overhead_tokens: what one more call costs, in tokens of computing.
+        in_steps: True rounds the padded length up, eight steps from a power of two to the next;
+            for engines that compile something for every new shape.
     """
 
     pad_id: int
     by_length: bool
     overhead_tokens: int
+    in_steps: bool = False
 
     @classmethod
-    def from_options(cls, pad_id: int, options: Mapping[str, object]) -> Padding:
+    def from_options(
+        cls, pad_id: int, options: Mapping[str, object], *, widths: str = "exact"
+    ) -> Padding:
         """Read the padding of an engine from its stored options.
 
         Args:
             pad_id: id written into the padding.
-            options: `grouping` is `length` (default) or `none`; `overhead_tokens` a whole number.
+            options: `grouping` is `length` (default) or `none`; `overhead_tokens` a whole number;
+                `widths` is `exact` or `steps`.
+            widths: the engine's own default of the option.
 
         Raises:
             UserError: an option has another value.
@@ -54,7 +63,42 @@ class Padding:
             what = "the engine's padding options cannot be read"
             expected = "grouping 'length' or 'none', overhead_tokens a whole number from 0"
             raise UserError(what, expected=expected, got=f"{grouping!r}, {overhead!r}")
-        return cls(pad_id=pad_id, by_length=grouping == "length", overhead_tokens=overhead)
+        chosen = options.get("widths", widths)
+        if chosen not in ("exact", "steps"):
+            what = "the engine's padding options cannot be read"
+            raise UserError(what, expected="widths 'exact' or 'steps'", got=repr(chosen))
+        return cls(
+            pad_id=pad_id,
+            by_length=grouping == "length",
+            overhead_tokens=overhead,
+            in_steps=chosen == "steps",
+        )
+
+    def feed(self, batch: Batch, longest: int) -> Feed:
+        """Give the rectangle of a batch, as the engines' inputs.
+
+        Args:
+            batch: at least one sequence.
+            longest: tokens that the model has positions for.
+
+        Returns:
+            `input_ids`, `attention_mask`, `token_type_ids`, int64 `[batch, length]`.
+        """
+        parts = batch.padded(self.pad_id)
+        width = parts[0].shape[1]
+        extra = min(_round_up(width), longest) - width if self.in_steps else 0
+        if extra:
+            fills = (self.pad_id, 0, 0)
+            parts = tuple(  # type: ignore[assignment]  # three again
+                np.pad(part, ((0, 0), (0, extra)), constant_values=fill)
+                for part, fill in zip(parts, fills, strict=True)
+            )
+        return dict(zip(_INPUTS, parts, strict=True))
+
+
+def _round_up(width: int) -> int:
+    step = 1 << max(2, width.bit_length() - 4)
+    return -(-width // step) * step
 
 
 def run_padded(
@@ -79,16 +123,11 @@ def run_padded(
     if not len(batch):
         return np.empty((0, architecture.classes), dtype=np.float32)
     if not padding.by_length:
-        return call(_feed(batch, padding.pad_id))
+        return call(padding.feed(batch, architecture.max_length))
     groups = plan_groups(batch.lengths, overhead_tokens=padding.overhead_tokens)
     if len(groups) == 1:
-        return call(_feed(batch, padding.pad_id))
+        return call(padding.feed(batch, architecture.max_length))
     logits = np.empty((len(batch), architecture.classes), dtype=np.float32)
     for rows in groups:
-        logits[rows] = call(_feed(batch.select(rows), padding.pad_id))
+        logits[rows] = call(padding.feed(batch.select(rows), architecture.max_length))
     return logits
-
-
-def _feed(batch: Batch, pad_id: int) -> Feed:
-    ids, mask, types = batch.padded(pad_id)
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
