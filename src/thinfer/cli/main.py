@@ -111,6 +111,8 @@ def _tell(error: Exception, code: int, *, text: str | None = None) -> int:
 def _describe(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; free space, then run again"
+    if error.errno == errno.EFBIG:
+        return "a file grows over the system's limit; raise the limit or free space, then run again"
     return str(error)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich import get_console
 
 from thinfer.core.optional import require
+from thinfer.errors import InternalError
 from thinfer.text.batch import Batch
 
 __all__ = ["write_ir"]
@@ -38,13 +39,21 @@ def write_ir(
         pad_id: id of the padding.
         calibration: token ids of the user's own text; needed for `int8`.
         smooth: SmoothQuant's alpha for `int8` (Xiao et al. 2022); None takes NNCF's own.
+
+    Raises:
+        InternalError: the disk is full, or the folder cannot be written.
     """
     openvino = require("openvino")
     model = openvino.Core().read_model(graph)
     if precision == "int8" and calibration is not None:
         model = _quantise(model, calibration, pad_id, smooth)
     _number_names(model)
-    openvino.save_model(model, str(target), compress_to_fp16=precision == "bf16")
+    try:
+        openvino.save_model(model, str(target), compress_to_fp16=precision == "bf16")
+    except RuntimeError as error:  # its own way to say that the system refused a write
+        what = f"OpenVINO cannot write '{target.name}'"
+        do = "free space or mend the rights, then run again"
+        raise InternalError(what, got=str(error)[:300], do=do) from error
 
 
 def _quantise(model: Any, calibration: Batch, pad_id: int, smooth: float | None) -> Any:  # noqa: ANN401 - OpenVINO ships no types

@@ -183,7 +183,7 @@ def _answers_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> Answer
         "label_flips": len(parity.label_flips),
         "rows": parity.rows,
     }
-    write_atomic(candidate.folder / "flips.json", json.dumps(parity.label_flips))
+    keep_json(candidate.folder / "flips.json", lambda: list(parity.label_flips))
     require_parity(parity, bound=bound, min_agreement=agreement, name=candidate.name)
     answers: Answers = logits.argmax(axis=1)
     return answers
