@@ -19,9 +19,10 @@ from thinfer.text.batch import Batch
 __all__ = ["OnnxRuntimeEngine"]
 
 # ONNX Runtime's own exceptions have no common root; C++ errors without a class of their own
-# arrive as RuntimeError.
+# arrive as RuntimeError, and a graph with other inputs as ValueError.
 _FAILURES: tuple[type[Exception], ...] = (
     RuntimeError,
+    ValueError,
     *(
         kind
         for kind in vars(_native).values()
@@ -57,8 +58,8 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # One plan of memory is kept for every new input shape: with texts of all lengths that
-        # grows without end (microsoft/onnxruntime#11118). tests/e2e holds the memory flat.
+        # One plan of memory would be kept for every new input shape, and texts come in all
+        # lengths. tests/e2e/test_memory.py holds the memory flat, with the arena on.
         options.enable_mem_pattern = False
         # Idle threads wait asleep and not spinning: several engines are open at once where they
         # are compared or served side by side, and each would take the other's cores.

@@ -39,7 +39,7 @@ def build_original(workspace: Workspace, state: State) -> Candidate:
 
     The graph is the standard-operator one, optimised by ONNX Runtime itself with everything it
     has; on the machines measured so far that form is the faster FP32 one, so the ratios are
-    never flattered by the choice (docs/why/01-graph-writer.md).
+    never flattered by the choice (docs/why/09-plain-and-fused.md).
 
     Args:
         workspace: where it goes.
