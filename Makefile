@@ -20,8 +20,8 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) demo/bundle/manifest.json
-	$(BIN)/thinfer bench demo/bundle $(ARGS)
+bench: $(READY)
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 docs: $(READY)
 	$(BIN)/python docs/build.py site
@@ -31,9 +31,6 @@ wheel: $(READY)
 
 clean:
 	rm -rf .venv site dist demo demo.work
-
-demo/bundle/manifest.json: | $(READY)
-	$(BIN)/thinfer demo
 
 # Debian splits `venv` from its seed pip; then the outer pip brings one into the environment.
 $(READY): pyproject.toml
