@@ -32,7 +32,8 @@ def count_cost(architecture: Architecture, *, length: int) -> Cost:
         length: tokens of the text, specials included.
 
     Returns:
-        The counts; softmax, layer norm and activation are not in `macs`.
+        The counts; softmax, layer norm and activation are not in `macs`. Of the last layer only
+        the first token is counted, which is all that the head reads and the engines compute.
     """
     hidden = architecture.hidden
     rows = (
@@ -44,7 +45,11 @@ def count_cost(architecture: Architecture, *, length: int) -> Cost:
     embedding = rows * hidden + 2 * hidden
     head = hidden * hidden + hidden + architecture.classes * (hidden + 1)
     body = sum(_layer_parameters(layer, hidden) for layer in architecture.layers)
-    macs = sum(_layer_macs(layer, hidden, length) for layer in architecture.layers)
+    last = len(architecture.layers) - 1
+    macs = sum(
+        _layer_macs(layer, hidden, length, queried=1 if index == last else length)
+        for index, layer in enumerate(architecture.layers)
+    )
     return Cost(
         parameters=embedding + body + head,
         embedding_parameters=embedding,
@@ -59,7 +64,8 @@ def _layer_parameters(layer: LayerShape, hidden: int) -> int:
     return attention + ffn + 4 * hidden
 
 
-def _layer_macs(layer: LayerShape, hidden: int, length: int) -> int:
+def _layer_macs(layer: LayerShape, hidden: int, length: int, *, queried: int) -> int:
     queries, values = layer.heads * layer.qk_size, layer.heads * layer.value_size
-    products = length * hidden * (2 * queries + 2 * values + 2 * layer.ffn)
-    return products + length * length * (queries + values)
+    attended = length * hidden * (queries + values)  # keys and values, of every token
+    own = queried * hidden * (queries + values + 2 * layer.ffn)
+    return attended + own + queried * length * (queries + values)

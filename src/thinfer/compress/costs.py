@@ -36,11 +36,13 @@ def count_costs(ladders: Ladders, *, length: int) -> BlockCosts:
     """
     shape = ladders.architecture
     heads, neurons = [], []
-    for layer, attention, ffn in zip(shape.layers, ladders.heads, ladders.neurons, strict=True):
-        head_options = [_sized(layer, int(width), 0) for width in attention.widths]
-        neuron_options = [_sized(layer, 0, int(width)) for width in ffn.widths]
-        heads.append(_count_each(shape, length, head_options))
-        neurons.append(_count_each(shape, length, neuron_options))
+    for index, layer in enumerate(shape.layers):
+        # What follows is empty, and only says that this layer is not the last one.
+        rest = (_sized(layer, 0, 0),) if index + 1 < len(shape.layers) else ()
+        head_options = [_sized(layer, int(w), 0) for w in ladders.heads[index].widths]
+        neuron_options = [_sized(layer, 0, int(w)) for w in ladders.neurons[index].widths]
+        heads.append(_count_each(shape, length, head_options, rest))
+        neurons.append(_count_each(shape, length, neuron_options, rest))
     return BlockCosts(heads=tuple(heads), neurons=tuple(neurons))
 
 
@@ -49,10 +51,13 @@ def _sized(layer: LayerShape, heads: int, ffn: int) -> LayerShape:
 
 
 def _count_each(
-    architecture: Architecture, length: int, layers: list[LayerShape]
+    architecture: Architecture,
+    length: int,
+    layers: list[LayerShape],
+    rest: tuple[LayerShape, ...],
 ) -> NDArray[np.float64]:
     def count(parts: tuple[LayerShape, ...]) -> int:
         return count_cost(dataclasses.replace(architecture, layers=parts), length=length).macs
 
     without = count(())
-    return np.array([count((layer,)) - without for layer in layers], dtype=np.float64)
+    return np.array([count((layer, *rest)) - without for layer in layers], dtype=np.float64)

@@ -32,6 +32,7 @@ def build_graph(
     *,
     fused: bool,
     precision: GraphPrecision = "fp32",
+    first_token_only: bool = True,
 ) -> Any:  # noqa: ANN401 - onnx ships no usable types
     """Write the graph of a classifier.
 
@@ -43,13 +44,16 @@ def build_graph(
         precision: `int8` stores the word embedding as int8 per row. With `fused` it also stores
             the matrices as int8 per output channel, activations quantised at run time, per
             call; without, the products stay float32 for another engine's own quantiser.
+        first_token_only: the last layer computes the first token alone, which is all that the
+            pooler reads: the same logits for less. False computes every token to the end, as
+            exporters that do not know the head do.
 
     Returns:
         An `onnx.ModelProto` with inputs `input_ids`, `attention_mask`, `token_type_ids` (int64
         `[batch, length]`) and output `logits` (float32 `[batch, classes]`).
     """
     writer = _Writer(weights, architecture, fused=fused, quantised=precision == "int8")
-    return writer.write()
+    return writer.write(first_token_only=first_token_only)
 
 
 class _Writer:
@@ -64,13 +68,17 @@ class _Writer:
         self._quantised = quantised
         self._parts = GraphParts()
 
-    def write(self) -> Any:  # noqa: ANN401 - as build_graph
+    def write(self, *, first_token_only: bool) -> Any:  # noqa: ANN401 - as build_graph
         mask = self._prepare_mask()
         hidden = self._embed()
+        last = len(self._architecture.layers) - 1
         for index, layer in enumerate(self._architecture.layers):
             prefix = f"layers.{index}"
-            hidden = self._attention(hidden, mask, layer, f"{prefix}.attention")
-            hidden = self._ffn(hidden, layer, f"{prefix}.ffn")
+            queries = hidden
+            if index == last and first_token_only:
+                queries = self._take_first(hidden)
+            queries = self._attention(queries, hidden, mask, layer, f"{prefix}.attention")
+            hidden = self._ffn(queries, layer, f"{prefix}.ffn")
         first = self._parts.add("Gather", [hidden, self._parts.scalar_int("zero", 0)], axis=1)
         pooled = self._parts.add("Tanh", [self._linear(first, "pooler")])
         logits = self._linear(pooled, "head", quantise=False)
@@ -95,6 +103,14 @@ class _Writer:
         return helper.make_model(
             graph, opset_imports=opsets, ir_version=10, producer_name="thinfer"
         )
+
+    def _take_first(self, hidden: str) -> str:
+        """Give the first token of every sequence, `[batch, 1, hidden]`."""
+        bounds = [
+            self._parts.constant(f"first_{name}", np.array([value], dtype=np.int64))
+            for name, value in (("start", 0), ("stop", 1), ("axis", 1))
+        ]
+        return self._parts.add("Slice", [hidden, *bounds])
 
     def _prepare_mask(self) -> str:
         """Give the key padding mask: int32 `[batch, length]`, or an additive bias if not fused."""
@@ -137,40 +153,55 @@ class _Writer:
         factor = parts.add("Gather", [scales, "input_ids"])  # [batch, length, 1]
         return parts.add("Mul", [parts.add("Cast", [rows], to=1), factor])
 
-    def _attention(self, hidden: str, mask: str, layer: LayerShape, prefix: str) -> str:
+    def _attention(
+        self, queries: str, hidden: str, mask: str, layer: LayerShape, prefix: str
+    ) -> str:
+        """Add an attention block; `queries` is `hidden` or its first tokens."""
         output_bias = self._weights[f"{prefix}.output.bias"]
         if layer.heads == 0:
-            return self._add_and_norm(hidden, None, output_bias, f"{prefix}.norm")
-        context = (
-            self._fused_heads(hidden, mask, layer, prefix)
-            if self._fused
-            else self._plain_heads(hidden, mask, layer, prefix)
-        )
+            return self._add_and_norm(queries, None, output_bias, f"{prefix}.norm")
+        add_heads = self._fused_heads if self._fused else self._plain_heads
+        context = add_heads(queries, hidden, mask, layer, prefix)
         projected = self._product(context, f"{prefix}.output")
         if not self._fused:
-            return self._add_and_norm(hidden, projected, output_bias, f"{prefix}.norm")
-        return self._skip_norm(hidden, projected, output_bias, f"{prefix}.norm")
+            return self._add_and_norm(queries, projected, output_bias, f"{prefix}.norm")
+        return self._skip_norm(queries, projected, output_bias, f"{prefix}.norm")
 
-    def _fused_heads(self, hidden: str, mask: str, layer: LayerShape, prefix: str) -> str:
-        parts = self._parts
-        sizes = [layer.heads * layer.qk_size] * 2 + [layer.heads * layer.value_size]
-        names = [f"{prefix}.{part}" for part in ("query", "key", "value")]
-        weight = np.concatenate([self._weights[f"{name}.weight"] for name in names])
-        bias = np.concatenate([self._weights[f"{name}.bias"] for name in names])
-        # One product for query, key and value: the input is read, and quantised, once.
-        joined = self._matmul(hidden, weight, f"{prefix}.qkv", bias=bias)
-        split = parts.constant(f"{prefix}.split", np.array(sizes, dtype=np.int64))
-        query, key, value = parts.add_many("Split", [joined, split], 3, axis=-1)
-        return parts.add(
-            "MultiHeadAttention",
-            [query, key, value, "", mask],
-            domain=_CONTRIB,
-            num_heads=layer.heads,
+    def _fused_heads(
+        self, queries: str, hidden: str, mask: str, layer: LayerShape, prefix: str
+    ) -> str:
+        sizes = {
+            "query": layer.heads * layer.qk_size,
+            "key": layer.heads * layer.qk_size,
+            "value": layer.heads * layer.value_size,
+        }
+        if queries == hidden:
+            projected = self._joined_product(hidden, prefix, sizes)
+        else:
+            del sizes["query"]
+            projected = [
+                self._linear(queries, f"{prefix}.query"),
+                *self._joined_product(hidden, prefix, sizes),
+            ]
+        return self._parts.add(
+            "MultiHeadAttention", [*projected, "", mask], domain=_CONTRIB, num_heads=layer.heads
         )
 
-    def _plain_heads(self, hidden: str, mask: str, layer: LayerShape, prefix: str) -> str:
+    def _joined_product(self, hidden: str, prefix: str, sizes: Mapping[str, int]) -> list[str]:
+        """Add one product for several projections: the input is read, and quantised, once."""
         parts = self._parts
-        query = self._split_heads(hidden, layer.qk_size, f"{prefix}.query", [0, 2, 1, 3])
+        names = [f"{prefix}.{part}" for part in sizes]
+        weight = np.concatenate([self._weights[f"{name}.weight"] for name in names])
+        bias = np.concatenate([self._weights[f"{name}.bias"] for name in names])
+        joined = self._matmul(hidden, weight, f"{prefix}.joined", bias=bias)
+        split = parts.constant(f"{prefix}.split", np.array([*sizes.values()], dtype=np.int64))
+        return parts.add_many("Split", [joined, split], len(names), axis=-1)
+
+    def _plain_heads(
+        self, queries: str, hidden: str, mask: str, layer: LayerShape, prefix: str
+    ) -> str:
+        parts = self._parts
+        query = self._split_heads(queries, layer.qk_size, f"{prefix}.query", [0, 2, 1, 3])
         key = self._split_heads(hidden, layer.qk_size, f"{prefix}.key", [0, 2, 3, 1])
         value = self._split_heads(hidden, layer.value_size, f"{prefix}.value", [0, 2, 1, 3])
         root = np.array(1.0 / np.sqrt(layer.qk_size), dtype=np.float32)

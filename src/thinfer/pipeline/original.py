@@ -65,7 +65,8 @@ def build_plain(workspace: Workspace, name: str, state: State, *, grouping: str)
     )
 
     def make(folder: Path) -> None:
-        model = build_graph(state.weights, state.architecture, fused=False)
+        # Every token to the end: that is what a plain export of this model computes.
+        model = build_graph(state.weights, state.architecture, fused=False, first_token_only=False)
         (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
         describe_candidate(folder, spec, state)
 

@@ -92,7 +92,8 @@ def test_int8_holds_int8_and_a_quarter_of_the_bytes() -> None:
         and name.endswith(".weight")
         and "norm" not in name
     ]
-    assert len(products) == 2 * 4 + 1  # qkv, output, up and down of each layer, and the pooler
+    # qkv, output, up and down of each layer; the last one's queries; the pooler
+    assert len(products) == 2 * 4 + 1 + 1
     for name in products:
         assert stored[name].dtype == np.int8
         scale = stored[name.replace(".weight", ".scale")]
