@@ -1,4 +1,4 @@
-"""`thinfer compress` from the command line on a tiny model: the result, the bundle, the verdicts."""
+"""`thinfer compress` from the command line on a tiny model: result, bundle, verdicts."""
 
 from __future__ import annotations
 

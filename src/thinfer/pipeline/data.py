@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thinfer.errors import DataError
+from thinfer.errors import DataError, at
 from thinfer.pipeline.request import DataRequest
 from thinfer.quality.labels import LabelSet
 from thinfer.text.corpus import Corpus, read_corpus
@@ -84,7 +84,9 @@ def label_corpus(corpus: Corpus, labels: LabelSet) -> LabelledSet:
     if corpus.labels is None:
         what = f"'{corpus.name}' has no labels"
         raise DataError(what, do="name the column with --label-column")
-    return LabelledSet(corpus=corpus, truth=labels.align(corpus.labels))
+    with at(file=corpus.name):
+        truth = labels.align(corpus.labels, rows=corpus.rows)
+    return LabelledSet(corpus=corpus, truth=truth)
 
 
 def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
@@ -104,6 +106,8 @@ def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
         name: read_corpus(path, text_column=request.text_column, label_column=request.label_column)
         for name, path in (("train", request.train), ("dev", request.dev), ("test", request.test))
     }
+    for corpus in read.values():
+        label_corpus(corpus, labels)  # a row that leaked must not hide that its label is unknown
     known, dev_leaks = [read["train"]], find_leaks(read["train"], read["dev"])
     known.append(read["dev"])
     leaked: set[int] = set()

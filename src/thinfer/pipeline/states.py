@@ -115,7 +115,7 @@ def _retrain(job: Job, small: State, teacher: State) -> State:
     """Distil the dense state into a narrow one; the step's report says what came of it."""
     train, dev = (_encoded(part, small) for part in (job.sets.train, job.sets.dev))
     schedule = replace(DistillSettings().train, epochs=_RETRAIN_EPOCHS, seed=job.request.seed)
-    trained, _ = distill(
+    trained, report = distill(
         small,
         teacher,
         train,
@@ -124,6 +124,8 @@ def _retrain(job: Job, small: State, teacher: State) -> State:
         progress=job.progress,
         clock=job.clock,
     )
+    if report.outcome == "refused":  # the state came back as it was, and so without the report
+        return replace(trained, history=(*trained.history, report))
     return trained
 
 

@@ -60,7 +60,9 @@ class LabelSet:
             return np.zeros(len(self.names), dtype=np.bool_)
         return np.asarray([name != self.normal for name in self.names], dtype=np.bool_)
 
-    def align(self, file_labels: Sequence[str]) -> NDArray[np.int64]:
+    def align(
+        self, file_labels: Sequence[str], *, rows: Sequence[int] | None = None
+    ) -> NDArray[np.int64]:
         """Give the class of each label of a data file.
 
         Names match exactly. Where all names of the model are `LABEL_<i>`, which is what a
@@ -68,6 +70,7 @@ class LabelSet:
 
         Args:
             file_labels: the strings of the file `[rows]`.
+            rows: their row numbers in the file, for the message; 0, 1 … when absent.
 
         Returns:
             int64 `[rows]`.
@@ -80,7 +83,8 @@ class LabelSet:
             known |= {str(place): place for place in range(len(self.names))}
         unknown = sorted({label for label in file_labels if label not in known})
         if unknown:
-            row = next(row for row, label in enumerate(file_labels) if label == unknown[0])
+            place = file_labels.index(unknown[0])
+            row = place if rows is None else rows[place]
             what = f"{len(unknown)} labels of the data are not labels of this model"
             raise DataError(
                 what,

@@ -60,7 +60,8 @@ def read_table(path: Path, *, names: Sequence[str], is_plain_allowed: bool = Fal
     try:
         if path.stat().st_size == 0:
             what = f"the data file '{path}' is empty"
-            raise DataError(what, expected="at least one row")
+            do = "give the file that holds the rows"
+            raise DataError(what, expected="at least one row", got="0 bytes", do=do)
         if suffix == ".parquet":
             return _read_parquet(path)
         raw = path.read_bytes()

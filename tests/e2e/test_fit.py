@@ -1,0 +1,85 @@
+"""`thinfer fit`: a directory that transformers loads, on the labels of the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.small_task import files_below, half_written, small_task
+from thinfer.cli.main import main
+
+transformers = pytest.importorskip("transformers", reason="it must load what fit writes")
+
+Capture = pytest.CaptureFixture[str]
+
+
+def run_json(capsys: Capture, *words: object) -> tuple[Any, str]:
+    assert main([*map(str, words), "--json"]) == 0
+    captured = capsys.readouterr()
+    return json.loads(captured.out), captured.err
+
+
+def sets() -> list[object]:
+    return ["--train", small_task().train, "--dev", small_task().dev]
+
+
+def test_a_preset_is_trained_from_nothing(capsys: Capture, tmp_path: Path) -> None:
+    rows = small_task().train.read_text(encoding="utf-8").splitlines(keepends=True)
+    train = tmp_path / "train.csv"
+    train.write_text("".join([*rows[:97], ",normal\n"]), encoding="utf-8")
+    out = tmp_path / "model"
+    words = ["fit", "ernie-3.0-nano", "--train", train, "--dev", small_task().dev, "--out", out]
+    words += ["--epochs", "1", "--max-length", "24", "--vocabulary", "600"]
+    result, said = run_json(capsys, *words)
+    assert result["train"] == 96
+    assert result["dropped"] == 1
+    assert "1 rows without a text were left out" in said
+    assert result["max_length"] == 24
+    assert result["report"]["epochs"] == 1
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(out)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out)
+    assert [model.config.id2label[i] for i in range(len(result["labels"]))] == result["labels"]
+    assert tokenizer.model_max_length == 24
+    # The length is obeyed later on.
+    long = tmp_path / "long.csv"
+    long.write_text(f"text,label\n{'长' * 60},normal\nshort,spam\n", encoding="utf-8")
+    evaluated, _ = run_json(capsys, "evaluate", out, "--data", long)
+    assert evaluated["truncated"] == 1
+    assert half_written(tmp_path) == []
+
+
+def test_a_checkpoint_is_fine_tuned_and_the_same_seed_gives_the_same_weights(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    settings = ["--epochs", "1", "--precision", "fp32", "--seed", "7"]
+    for name in ("one", "two"):
+        words = ["fit", small_task().model, *sets(), "--out", tmp_path / name, *settings]
+        result, _ = run_json(capsys, *words)
+    assert result["labels"] == sorted(result["labels"])
+    assert files_below(tmp_path / "one") == files_below(tmp_path / "two")
+    # Repeated at the same place, the finished training is found and not run again.
+    _, said = run_json(capsys, *words)
+    assert "going on after epoch 1" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("--precision", "int8"), ("precision", "fp32 or bf16", "int8")),
+        (("--max-length", "2"), ("maximum length", "got 2")),
+        (("--max-length", "9999"), ("maximum length", "got 9999")),
+    ],
+)
+def test_a_bad_option_is_2(
+    capsys: Capture, tmp_path: Path, words: tuple[str, str], parts: tuple[str, ...]
+) -> None:
+    out = tmp_path / "model"
+    given = ["fit", small_task().model, *sets(), "--out", out, *words]
+    assert main(list(map(str, given))) == 2
+    said = capsys.readouterr().err
+    assert all(part in said for part in parts)
+    assert "Traceback" not in said
+    assert not out.exists()
