@@ -38,8 +38,8 @@ def test_no_room_for_text_is_an_error() -> None:
 
 
 def test_a_vocabulary_that_cannot_be_pruned_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> None:
-        del arguments
+    def refuse(*arguments: object, **options: object) -> None:
+        del arguments, options
         what = "cannot be pruned exactly"
         raise DataError(what)
 
