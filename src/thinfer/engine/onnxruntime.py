@@ -37,7 +37,8 @@ class OnnxRuntimeEngine:
     Args:
         folder: the bundle's root.
         spec: its first file is the graph; options `grouping` (`length` or `none`) and
-            `overhead_tokens` (what one call costs, in tokens) steer the split.
+            `overhead_tokens` (what one call costs, in tokens) steer the split; `norms` = `plain`
+            keeps ONNX Runtime from fusing what was left unfused on purpose.
         architecture: the widths.
         pad_id: id of the padding.
         threads: threads of one call.
@@ -66,9 +67,13 @@ class OnnxRuntimeEngine:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 3
         padding = Padding.from_options(pad_id, spec.options)
+        kept_apart = ["SkipLayerNormFusion"] if spec.options.get("norms") == "plain" else None
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(folder / spec.files[0]), options, providers=["CPUExecutionProvider"]
+                str(folder / spec.files[0]),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=kept_apart,
             )
         except _FAILURES as error:
             what = f"ONNX Runtime cannot load '{spec.files[0]}'"

@@ -33,6 +33,7 @@ def build_graph(
     fused: bool,
     precision: GraphPrecision = "fp32",
     first_token_only: bool = True,
+    fused_norms: bool = True,
 ) -> Any:  # noqa: ANN401 - onnx ships no usable types
     """Write the graph of a classifier.
 
@@ -47,12 +48,15 @@ def build_graph(
         first_token_only: the last layer computes the first token alone, which is all that the
             pooler reads: the same logits for less. False computes every token to the end, as
             exporters that do not know the head do.
+        fused_norms: False leaves the norms as Add and LayerNormalization in a fused graph too,
+            which ONNX Runtime's CPU kernels run faster (docs/why/09-plain-and-fused.md).
 
     Returns:
         An `onnx.ModelProto` with inputs `input_ids`, `attention_mask`, `token_type_ids` (int64
         `[batch, length]`) and output `logits` (float32 `[batch, classes]`).
     """
     writer = _Writer(weights, architecture, fused=fused, quantised=precision == "int8")
+    writer.has_skip_norms = fused and fused_norms
     return writer.write(first_token_only=first_token_only)
 
 
@@ -66,6 +70,7 @@ class _Writer:
         self._architecture = architecture
         self._fused = fused
         self._quantised = quantised
+        self.has_skip_norms = fused
         self._parts = GraphParts()
 
     def write(self, *, first_token_only: bool) -> Any:  # noqa: ANN401 - as build_graph
@@ -163,7 +168,7 @@ class _Writer:
         add_heads = self._fused_heads if self._fused else self._plain_heads
         context = add_heads(queries, hidden, mask, layer, prefix)
         projected = self._product(context, f"{prefix}.output")
-        if not self._fused:
+        if not self.has_skip_norms:
             return self._add_and_norm(queries, projected, output_bias, f"{prefix}.norm")
         return self._skip_norm(queries, projected, output_bias, f"{prefix}.norm")
 

@@ -81,7 +81,7 @@ def assemble_bundle(target: Path, parts: BundleParts) -> Bundle:
     """Write the bundle of a chosen candidate.
 
     The chosen engine's files come with an FP32 `model.onnx` that ONNX Runtime alone loads
-    (where the chosen engine is ONNX Runtime, its own graph is that file).
+    (where the chosen engine is ONNX Runtime, that file has its precision).
 
     Args:
         target: the bundle's folder.
@@ -101,6 +101,8 @@ def assemble_bundle(target: Path, parts: BundleParts) -> Bundle:
         **parts.documents,
     }
     entries = [chosen]
+    if (parts.folder / LAYOUT.graph).exists():
+        files[LAYOUT.graph] = parts.folder / LAYOUT.graph
     if LAYOUT.graph not in files:
         graph = build_graph(state.weights, state.architecture, fused=True)
         files[LAYOUT.graph] = graph.SerializeToString(deterministic=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
@@ -18,6 +20,7 @@ from tests.support.export_models import (
 from thinfer.core.optional import is_available
 from thinfer.engine.base import Precision
 from thinfer.errors import EngineError, UserError
+from thinfer.export.fusion import count_operators
 from thinfer.export.write import EXPORTERS, ExportRequest, write_engine
 from thinfer.text.batch import Batch
 
@@ -47,10 +50,22 @@ def test_what_the_spec_names_is_written_and_runs(
     spec = write_engine(name, precision, make_request(tmp_path))
     assert (spec.name, spec.precision) == pair
     written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == set(spec.files)
+    portable = {"model.onnx"} if name == "onnxruntime" else set()
+    assert written == {*spec.files, *portable}
     engine = open_tiny(tmp_path, spec, SHAPE)
     assert engine.info.precision == precision
     assert engine.run(random_batch(SHAPE)).shape == (8, 3)
+
+
+def test_int8_has_a_portable_fused_graph_beside_the_faster_plain_one(tmp_path: Path) -> None:
+    spec = write_engine("onnxruntime", "int8", make_request(tmp_path))
+    blocks = sum(layer.heads > 0 for layer in SHAPE.layers)
+    assert count_operators(tmp_path / "model.onnx")["SkipLayerNormalization"] >= blocks
+    assert count_operators(tmp_path / spec.files[0])["SkipLayerNormalization"] == 0
+    fast = open_tiny(tmp_path, spec, SHAPE)
+    portable = open_tiny(tmp_path, replace(spec, files=("model.onnx",), options={}), SHAPE)
+    batch = random_batch(SHAPE)
+    np.testing.assert_allclose(fast.run(batch), portable.run(batch), atol=0.05)
 
 
 def test_a_pair_that_nobody_writes_is_refused(tmp_path: Path) -> None:
