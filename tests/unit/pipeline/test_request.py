@@ -1,0 +1,42 @@
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thinfer.errors import UserError
+from thinfer.pipeline.request import CompressRequest, DataRequest, parse_widths
+
+
+def request(**changes: Any) -> CompressRequest:  # noqa: ANN401 - names of fields
+    data = DataRequest(train=Path("a"), dev=Path("b"), test=Path("c"))
+    return CompressRequest(**{"model": "m", "data": data, "out": Path("x/bundle"), **changes})
+
+
+def test_widths_are_read_largest_first_and_once() -> None:
+    assert parse_widths("1/2, 3/4,0.5,2/3") == (Fraction(3, 4), Fraction(2, 3), Fraction(1, 2))
+
+
+@pytest.mark.parametrize("text", ["", "1", "0", "-1/2", "3/2", "half", "1/0", "1/2,,1/4", "nan"])
+def test_widths_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="width cannot be read"):
+        parse_widths(text)
+
+
+def test_the_work_stands_beside_the_bundle() -> None:
+    assert request().work == Path("x/bundle.work")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"retrain": "forever"},
+        {"precisions": ("int3",)},
+        {"minutes": 0.0},
+        {"minutes": -1.0},
+        {"threads": 0},
+    ],
+)
+def test_a_request_is_checked_before_any_work(changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"is not known|is impossible"):
+        request(**changes)
