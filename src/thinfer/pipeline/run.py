@@ -26,7 +26,7 @@ from thinfer.pipeline.original import build_baseline, build_original, state_of
 from thinfer.pipeline.publish import Compression, Outcome, publish
 from thinfer.pipeline.request import CompressRequest
 from thinfer.pipeline.search import describe_reference, search_candidates
-from thinfer.pipeline.speed import entry_of, measure_speeds, refuse_slow
+from thinfer.pipeline.speed import entry_of, measure_speeds, predict_latencies, refuse_slow
 from thinfer.pipeline.states import StateTrial
 from thinfer.pipeline.workspace import Workspace
 from thinfer.quality.floor import default_floors, parse_floor
@@ -62,6 +62,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
         tried = _search(job)
         candidates = tuple(candidate for candidate, _ in tried)
         measure_speeds(job, original, candidates)
+        predict_latencies(candidates)
         refuse_slow(candidates)
         chosen, trial = _choose(tried)
         progress.note(f"chosen on dev: {chosen.name}")

@@ -16,7 +16,7 @@ from thinfer.pipeline.choose import Entry
 from thinfer.pipeline.data import LabelledSet, head
 from thinfer.pipeline.job import Job
 
-__all__ = ["entry_of", "measure_speeds", "refuse_slow"]
+__all__ = ["entry_of", "measure_speeds", "predict_latencies", "refuse_slow"]
 
 # docs/design.md §3: speedup and latency_ratio are taken on the first 1,024 dev texts.
 _TEXTS = 1024
@@ -61,6 +61,24 @@ def refuse_slow(candidates: Sequence[Candidate]) -> None:
             item.facts["refused"] = "not faster than the original on this machine"
 
 
+def predict_latencies(candidates: Sequence[Candidate]) -> None:
+    """Fill in the latency that counted work alone would have promised.
+
+    The least compressed form of the same engine and precision was timed; a narrower one is
+    predicted to take its share of multiply-accumulates. Its own time takes no part.
+
+    Args:
+        candidates: timed, least compressed first.
+    """
+    wide: dict[tuple[str, str], Candidate] = {}
+    for item in candidates:
+        first = wide.setdefault((item.form.engine, item.form.precision), item)
+        latency = first.facts.get("latency_ms")
+        share = item.facts["macs"] / first.facts["macs"]
+        predicted = None if latency is None or item is first else latency * share
+        item.facts["predicted_latency_ms"] = predicted
+
+
 def entry_of(facts: Mapping[str, Any]) -> Entry:
     """Give what the rule of choice looks at.
 
@@ -96,6 +114,9 @@ def _timed(
         samples = time_interleaved(
             {name: _stepper(runner, part, steps) for name, runner in runners.items()},
             rounds=rounds * len(steps),
+            # One whole pass unseen: engines that compile for every new shape have met them all,
+            # as in a service that has run for a minute.
+            warmups=len(steps),
             clock=job.clock,
             probe=HostProbe(threads=job.threads, clock=job.clock),
         )
