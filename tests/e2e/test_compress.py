@@ -149,6 +149,7 @@ def test_a_repeated_run_makes_the_same_candidates_and_continues_the_log(
     )
     common = first.keys() & second.keys()
     tried = [item["name"] for item in run.result["candidates"]]
+    assert {f"{name}/dev.npy" for name in tried} <= common
     assert {f"{name}/model.onnx" for name in tried} <= common
     assert all(first[name] == second[name] for name in common)
     assert len(result["judgements"]) == 2

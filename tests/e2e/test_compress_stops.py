@@ -87,9 +87,10 @@ def test_after_a_kill_resume_completes_with_the_same_candidates(tmp_path: Path) 
     resumed = files_below(work / "candidates")
     tried = [item["name"] for item in json.loads(done.stdout)["candidates"]]
     assert tried == [item["name"] for item in small_run().result["candidates"]]
-    for name in tried:
-        for file in ("model.onnx", "tokenizer.json", "dev.npy"):
-            assert resumed[f"{name}/{file}"] == whole[f"{name}/{file}"], name
+    content = (".onnx", "tokenizer.json", "dev.npy")
+    wanted = [file for file in whole if file.split("/")[0] in tried and file.endswith(content)]
+    assert len(wanted) >= 3 * len(tried)
+    assert all(resumed[file] == whole[file] for file in wanted)
 
 
 def test_resume_refuses_the_work_of_another_command(tmp_path: Path) -> None:

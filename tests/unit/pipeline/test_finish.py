@@ -68,7 +68,8 @@ def test_the_bound_is_tight_enough_to_notice_another_model(tmp_path: Path) -> No
     assert chosen.logits_bound < np.ptp(logits)
     other = assemble(tmp_path / "other", toy_state(state.architecture, seed=9), *PLAIN)
     graph = (other.path / LAYOUT.graph).read_bytes()
-    swapped = update_manifest(bundle, bundle.manifest, files={LAYOUT.graph: graph})
+    files: dict[str, bytes | Path] = dict.fromkeys(chosen.files, graph)
+    swapped = update_manifest(bundle, bundle.manifest, files=files)
     with pytest.raises(EngineError, match="golden"):
         Classifier.open(swapped, threads=1)
 
