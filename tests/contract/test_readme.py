@@ -73,7 +73,8 @@ def test_the_readme_names_every_command_of_the_tool() -> None:
 def folder(tmp_path: Path) -> Path:
     from thinfer.text.moderation import write_moderation
 
-    write_moderation(tmp_path, seed=0, train=480, dev=160, test=240)
+    # enough for a teacher that flags something: without that no floor on it can hold
+    write_moderation(tmp_path, seed=0, train=900, dev=160, test=240)
     return tmp_path
 
 
