@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,22 +46,27 @@ def search_candidates(job: Job) -> Iterator[tuple[Candidate, StateTrial]]:
     started = job.clock.monotonic()
     limit = job.request.minutes
     dense = dense_state(job)
-    yield from _forms_of(job, dense)
+    proven: set[tuple[str, Precision]] = set()  # engine and precision that cleared the floors
+    yield from _forms_of(job, dense, job.precisions, proven)
     for trial in narrow_states(job, dense.state):
-        yield from _forms_of(job, trial)
+        yield from _forms_of(job, trial, _FASTEST_FIRST, proven)
         if limit is not None and job.clock.monotonic() - started > limit * 60:
             job.progress.note(f"stopped looking after {limit:g} minutes, as asked")
             return
 
 
-def _forms_of(job: Job, trial: StateTrial) -> Iterator[tuple[Candidate, StateTrial]]:
+def _forms_of(
+    job: Job,
+    trial: StateTrial,
+    order: Sequence[Precision],
+    proven: set[tuple[str, Precision]],
+) -> Iterator[tuple[Candidate, StateTrial]]:
     """Give the forms of a state: all of the dense one, of a narrower one what can still win.
 
-    Lower precision comes first there, and a higher one is made only where the lower one of the
-    same engine misses a floor: it would be the slower of two that hold.
+    Lower precision comes first there, and a higher one is made only while no lower one of the
+    same engine has cleared the floors at any width: it would be the slower of two that hold.
     """
     is_dense = trial.state.architecture.layers == job.original.architecture.layers
-    order = job.precisions if is_dense else _FASTEST_FIRST
     with job.progress.task(f"candidates of {trial.name}", len(job.engines)) as advance:
         for engine in job.engines:
             for precision in order:
@@ -70,8 +75,10 @@ def _forms_of(job: Job, trial: StateTrial) -> Iterator[tuple[Candidate, StateTri
                 form = Form(state=trial.name, engine=engine, precision=precision)
                 candidate = _try_form(job, form, trial)
                 yield candidate, trial
+                if not candidate.facts["refused"]:
+                    proven.add((engine, precision))
                 # What the FP32 form has lost, no precision wins back: one form shows it.
-                if not is_dense and (trial.is_hopeless or not candidate.facts["refused"]):
+                if not is_dense and (trial.is_hopeless or (engine, precision) in proven):
                     break
             advance(1)
             if not is_dense and trial.is_hopeless:
