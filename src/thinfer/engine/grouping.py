@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["plan_groups"]
+__all__ = ["balance_groups", "plan_groups"]
+
+_LEAST_SEQUENCES = 4  # a part smaller than this no longer fills the vector units
 
 Ids = NDArray[np.int64]
 
@@ -37,6 +39,34 @@ def plan_groups(lengths: Ids, *, overhead_tokens: int) -> list[Ids]:
         order[(0 if start == 0 else ends[start - 1]) : ends[stop - 1]].astype(np.int64)
         for start, stop in cuts
     ]
+
+
+def balance_groups(groups: list[Ids], lengths: Ids, *, workers: int) -> list[Ids]:
+    """Halve the largest groups until no worker has to wait for another for long.
+
+    Args:
+        groups: from `plan_groups`.
+        lengths: int64 `[sequences]`, tokens of each sequence.
+        workers: groups that run at a time, 1 or more.
+
+    Returns:
+        The same sequences in as many or more groups, the most expensive one first; no group is
+        above half of a worker's share, unless it has few sequences.
+    """
+    costs = [len(rows) * int(lengths[rows].max()) for rows in groups]
+    limit = sum(costs) / (2 * workers)
+    parts: list[tuple[int, Ids]] = []
+    waiting = list(zip(costs, groups, strict=True))
+    while waiting:
+        cost, rows = waiting.pop()
+        if workers == 1 or cost <= limit or len(rows) < 2 * _LEAST_SEQUENCES:
+            parts.append((cost, rows))
+            continue
+        middle = len(rows) // 2
+        halves = (rows[:middle], rows[middle:])
+        waiting += [(len(half) * int(lengths[half].max()), half) for half in halves]
+    parts.sort(key=lambda part: (-part[0], int(part[1][0])))
+    return [rows for _, rows in parts]
 
 
 def _cheapest_cuts(sizes: Ids, counts: Ids, overhead_tokens: int) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _native
 
 from thinfer.architecture import Architecture
 from thinfer.engine.base import EngineInfo, EngineSpec
-from thinfer.engine.padded import Padding, run_padded
+from thinfer.engine.padded import Padding, open_pool, run_padded
 from thinfer.errors import EngineError
 from thinfer.text.batch import Batch
 
@@ -57,7 +57,8 @@ class OnnxRuntimeEngine:
         threads: int,
     ) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        pool = open_pool(architecture, spec.options, threads=threads)
+        options.intra_op_num_threads = threads if pool is None else 1
         options.inter_op_num_threads = 1
         # One plan of memory would be kept for every new input shape, and texts come in all
         # lengths. tests/e2e/test_memory.py holds the memory flat, with the arena on.
@@ -80,6 +81,7 @@ class OnnxRuntimeEngine:
             raise EngineError(what, got=str(error)[:300]) from error
         self._architecture = architecture
         self._padding = padding
+        self._pool = pool
         self._info = EngineInfo(
             name="onnxruntime",
             precision=spec.precision,
@@ -104,7 +106,7 @@ class OnnxRuntimeEngine:
         Returns:
             float32 `[sequences, classes]`.
         """
-        return run_padded(self._call, batch, self._architecture, self._padding)
+        return run_padded(self._call, batch, self._architecture, self._padding, self._pool)
 
     def _call(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         # `close` may come from another thread while this one runs: hold on to the session.
@@ -123,4 +125,6 @@ class OnnxRuntimeEngine:
 
     def close(self) -> None:
         """Free the session; calling it twice is harmless."""
+        if self._pool is not None:
+            self._pool.close()
         self._session = None

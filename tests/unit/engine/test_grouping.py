@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from thinfer.engine.grouping import plan_groups
+from thinfer.engine.grouping import balance_groups, plan_groups
 
 Lengths = NDArray[np.int64]
 
@@ -52,3 +52,26 @@ def test_small_and_even_batches(values: list[int]) -> None:
 def test_a_large_overhead_keeps_one_group_longest_first() -> None:
     groups = plan_groups(np.array([3, 9, 4], dtype=np.int64), overhead_tokens=1000)
     assert [group.tolist() for group in groups] == [[1, 2, 0]]
+
+
+def test_balanced_groups_hold_every_sequence_once_and_leave_nobody_waiting() -> None:
+    rng = np.random.default_rng(3)
+    for workers in (1, 2, 3, 8):
+        lengths = rng.integers(3, 60, size=64)
+        groups = plan_groups(lengths, overhead_tokens=32)
+        parts = balance_groups(groups, lengths, workers=workers)
+        assert sorted(np.concatenate(parts).tolist()) == list(range(64))
+        costs = [len(rows) * int(lengths[rows].max()) for rows in parts]
+        assert costs == sorted(costs, reverse=True)
+        total = sum(len(rows) * int(lengths[rows].max()) for rows in groups)
+        assert workers == 1 or all(
+            cost <= total / (2 * workers) or len(rows) < 8
+            for cost, rows in zip(costs, parts, strict=True)
+        )
+
+
+def test_one_worker_leaves_the_groups_as_they_are() -> None:
+    lengths = np.array([9, 9, 9, 9, 9, 9, 9, 9, 3, 3], dtype=np.int64)
+    groups = plan_groups(lengths, overhead_tokens=1)
+    parts = balance_groups(groups, lengths, workers=1)
+    assert [part.tolist() for part in parts] == [group.tolist() for group in groups]
