@@ -29,6 +29,7 @@ __all__ = ["Encoding", "Tokenizer"]
 Ids = NDArray[np.int64]
 
 DEFAULT_MAX_LENGTH = 512
+_FEW_TEXTS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -258,10 +259,17 @@ class Tokenizer:
             what = "a tokenizer needs a sequence of strings"
             raise DataError(what, got=type(wrong[0] if wrong else texts).__name__)
         try:
-            found = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+            return self._encode_each(texts)
         except (TypeError, UnicodeEncodeError):  # a lone surrogate somewhere
-            whole = [mend_surrogates(text) for text in texts]
-            found = self._backend.encode_batch_fast(whole, add_special_tokens=False)
+            return self._encode_each([mend_surrogates(text) for text in texts])
+
+    def _encode_each(self, texts: Sequence[str]) -> list[list[int]]:
+        if len(texts) <= _FEW_TEXTS:
+            # The library's own threads, woken for a handful of texts, would take the cores from
+            # the engine: measured, 1.0 ms for 32 sentences here and 0.8 to 2.6 ms with them.
+            each = self._backend.encode
+            return [each(text, add_special_tokens=False).ids for text in texts]
+        found = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in found]
 
 
