@@ -25,7 +25,7 @@ from thinfer.pipeline.workspace import keep_array
 __all__ = ["StateTrial", "cut_blocks_only", "dense_state", "narrow_states"]
 
 # Tried in turn where the user names none: on, while the FP32 form still clears the floor.
-_LADDER = tuple(map(Fraction, ("7/8", "3/4", "2/3", "7/12", "1/2", "3/8", "1/4")))
+_LADDER = tuple(map(Fraction, ("7/8", "3/4", "2/3", "7/12", "1/2", "3/8", "1/4", "1/6")))
 # Share of the vocabulary that stays whether or not the training text uses it.
 _COMMONEST = (("dense", 0.0), ("dense-half-vocabulary", 0.5), ("dense-whole-vocabulary", 1.0))
 _RETRAIN_EPOCHS = 2  # `--retrain short`
