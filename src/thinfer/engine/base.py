@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,9 @@ from thinfer.architecture import Architecture
 from thinfer.errors import DataError
 from thinfer.text.batch import Batch
 
-__all__ = ["Engine", "EngineInfo", "EngineSpec", "check_batch"]
+__all__ = ["Engine", "EngineInfo", "EngineSpec", "Feed", "check_batch"]
 
+Feed: TypeAlias = dict[str, NDArray[np.int64]]  # an engine's inputs, [batch, length] each
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
 

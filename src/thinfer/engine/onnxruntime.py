@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _native
 
 from thinfer.architecture import Architecture
-from thinfer.engine.base import EngineInfo, EngineSpec
-from thinfer.engine.padded import Padding, open_pool, run_padded
+from thinfer.engine.base import EngineSpec, Feed
+from thinfer.engine.padded import PaddedEngine, Padding
+from thinfer.engine.pool import open_pool
 from thinfer.errors import EngineError
-from thinfer.text.batch import Batch
 
 __all__ = ["OnnxRuntimeEngine"]
 
@@ -31,7 +31,7 @@ _FAILURES: tuple[type[Exception], ...] = (
 )
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(PaddedEngine):
     """Runs an ONNX file; a batch is split by length so that little padding is computed.
 
     Args:
@@ -56,8 +56,18 @@ class OnnxRuntimeEngine:
         pad_id: int,
         threads: int,
     ) -> None:
-        options = onnxruntime.SessionOptions()
+        padding = Padding.from_options(pad_id, spec.options)
         pool = open_pool(architecture, spec.options, threads=threads)
+        super().__init__(
+            spec,
+            name="onnxruntime",
+            version=onnxruntime.__version__,
+            architecture=architecture,
+            padding=padding,
+            threads=threads,
+            pool=pool,
+        )
+        options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads if pool is None else 1
         options.inter_op_num_threads = 1
         # One plan of memory would be kept for every new input shape, and texts come in all
@@ -67,7 +77,6 @@ class OnnxRuntimeEngine:
         # are compared or served side by side, and each would take the other's cores.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 3
-        padding = Padding.from_options(pad_id, spec.options)
         kept_apart = ["SkipLayerNormFusion"] if spec.options.get("norms") == "plain" else None
         try:
             self._session: Any = onnxruntime.InferenceSession(
@@ -79,36 +88,8 @@ class OnnxRuntimeEngine:
         except _FAILURES as error:
             what = f"ONNX Runtime cannot load '{spec.files[0]}'"
             raise EngineError(what, got=str(error)[:300]) from error
-        self._architecture = architecture
-        self._padding = padding
-        self._pool = pool
-        self._info = EngineInfo(
-            name="onnxruntime",
-            precision=spec.precision,
-            threads=threads,
-            version=onnxruntime.__version__,
-            max_length=architecture.max_length,
-            vocab=architecture.vocab,
-            classes=architecture.classes,
-        )
 
-    @property
-    def info(self) -> EngineInfo:
-        """What this engine is."""
-        return self._info
-
-    def run(self, batch: Batch) -> NDArray[np.float32]:
-        """Compute the logits; see `Engine.run`.
-
-        Args:
-            batch: packed token ids.
-
-        Returns:
-            float32 `[sequences, classes]`.
-        """
-        return run_padded(self._call, batch, self._architecture, self._padding, self._pool)
-
-    def _call(self, feed: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+    def _call(self, feed: Feed) -> NDArray[np.float32]:
         # `close` may come from another thread while this one runs: hold on to the session.
         session = self._session
         if session is None:
@@ -123,8 +104,5 @@ class OnnxRuntimeEngine:
             ) from error
         return logits
 
-    def close(self) -> None:
-        """Free the session; calling it twice is harmless."""
-        if self._pool is not None:
-            self._pool.close()
+    def _drop(self) -> None:
         self._session = None

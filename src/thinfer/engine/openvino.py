@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture
 from thinfer.core.optional import require
-from thinfer.engine.base import EngineInfo, EngineSpec
-from thinfer.engine.padded import Feed, Padding, open_pool, run_padded
+from thinfer.engine.base import EngineSpec, Feed
+from thinfer.engine.padded import PaddedEngine, Padding
+from thinfer.engine.pool import open_pool
 from thinfer.errors import EngineError
-from thinfer.text.batch import Batch
 
 __all__ = ["OpenVinoEngine"]
 
@@ -25,7 +25,7 @@ _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 _OVERHEAD_TOKENS = 96
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(PaddedEngine):
     """Runs an OpenVINO model; a batch is split by length so that little padding is computed.
 
     Args:
@@ -58,6 +58,15 @@ class OpenVinoEngine:
             pad_id, spec.options, widths="steps", overhead_tokens=_OVERHEAD_TOKENS
         )
         pool = open_pool(architecture, spec.options, threads=threads)
+        super().__init__(
+            spec,
+            name="openvino",
+            version=openvino.__version__.partition("-")[0],
+            architecture=architecture,
+            padding=padding,
+            threads=threads,
+            pool=pool,
+        )
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": _HINTS[spec.precision],
@@ -76,34 +85,6 @@ class OpenVinoEngine:
         self._inputs = frozenset(name for port in self._model.inputs for name in port.names)
         # An infer request is not to be shared by two threads: idle ones wait here.
         self._idle: SimpleQueue[Any] = SimpleQueue()
-        self._architecture = architecture
-        self._padding = padding
-        self._pool = pool
-        self._info = EngineInfo(
-            name="openvino",
-            precision=spec.precision,
-            threads=threads,
-            version=openvino.__version__.partition("-")[0],
-            max_length=architecture.max_length,
-            vocab=architecture.vocab,
-            classes=architecture.classes,
-        )
-
-    @property
-    def info(self) -> EngineInfo:
-        """What this engine is."""
-        return self._info
-
-    def run(self, batch: Batch) -> NDArray[np.float32]:
-        """Compute the logits; see `Engine.run`.
-
-        Args:
-            batch: packed token ids.
-
-        Returns:
-            float32 `[sequences, classes]`.
-        """
-        return run_padded(self._call, batch, self._architecture, self._padding, self._pool)
 
     def _call(self, feed: Feed) -> NDArray[np.float32]:
         # `close` may come from another thread while this one runs: hold on to both.
@@ -122,10 +103,7 @@ class OpenVinoEngine:
         idle.put(request)
         return logits
 
-    def close(self) -> None:
-        """Free the model and its requests; calling it twice is harmless."""
-        if self._pool is not None:
-            self._pool.close()
+    def _drop(self) -> None:
         self._idle = SimpleQueue()
         self._model = None
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thinfer.architecture import Architecture, count_cost
-from thinfer.engine.base import check_batch
+from thinfer.architecture import Architecture
+from thinfer.engine.base import EngineInfo, EngineSpec, Feed, check_batch
 from thinfer.engine.grouping import balance_groups, plan_groups
+from thinfer.engine.pool import GroupPool
 from thinfer.errors import UserError
 from thinfer.text.batch import Batch
 
-__all__ = ["Feed", "GroupPool", "Padding", "open_pool", "run_padded"]
-
-Feed: TypeAlias = dict[str, NDArray[np.int64]]
+__all__ = ["PaddedEngine", "Padding", "run_padded"]
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -149,75 +147,69 @@ def run_padded(
     return logits
 
 
-# Multiply-accumulates a token from which a product keeps several threads busy by itself.
-_LARGE_MODEL = 30_000_000
-
-
-def open_pool(
-    architecture: Architecture, options: Mapping[str, object], *, threads: int
-) -> GroupPool | None:
-    """Give the threads that run groups side by side, where that is the better use of them.
+class PaddedEngine(ABC):
+    """What every engine that wants rectangles has in common: all but loading and one call.
 
     Args:
-        architecture: a small model has too little work in a product to share it out.
-        options: `parallel` is `groups` or `inside`; by default the size of the model decides,
-            and a batch that is not split has nothing to run side by side.
+        spec: the precision is taken from it.
+        name: in the registry.
+        version: of the library underneath.
+        architecture: the widths.
+        padding: how to split and pad.
         threads: threads of one call.
-
-    Returns:
-        The threads; None where the engine shall use its threads inside each product.
-
-    Raises:
-        UserError: the option has another value.
-    """
-    macs = count_cost(architecture, length=32).macs / 32
-    by_size = "inside" if macs >= _LARGE_MODEL else "groups"
-    is_split = options.get("grouping", "length") == "length"
-    wish = options.get("parallel", by_size if is_split else "inside")
-    if wish not in ("groups", "inside"):
-        what = "the engine's threading option cannot be read"
-        raise UserError(what, expected="parallel 'groups' or 'inside'", got=repr(wish))
-    return GroupPool(threads) if wish == "groups" and threads > 1 else None
-
-
-class GroupPool:
-    """Threads that run the groups of a batch side by side.
-
-    One thread for each group scales better than all threads inside each small product: there is
-    nothing to wait for between two operators (docs/why/12-groups-side-by-side.md).
-
-    Args:
-        workers: groups at a time; the caller's own thread is one of them.
+        pool: runs the groups of a batch side by side, if the engine's call allows it.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self._threads = ThreadPoolExecutor(max(1, workers - 1), thread_name_prefix="thinfer")
+    def __init__(
+        self,
+        spec: EngineSpec,
+        *,
+        name: str,
+        version: str,
+        architecture: Architecture,
+        padding: Padding,
+        threads: int,
+        pool: GroupPool | None = None,
+    ) -> None:
+        self._architecture = architecture
+        self._padding = padding
+        self._pool = pool
+        self._info = EngineInfo(
+            name=name,
+            precision=spec.precision,
+            threads=threads,
+            version=version,
+            max_length=architecture.max_length,
+            vocab=architecture.vocab,
+            classes=architecture.classes,
+        )
 
-    def map(
-        self, call: Callable[[Feed], NDArray[np.float32]], feeds: Sequence[Feed]
-    ) -> list[NDArray[np.float32]]:
-        """Run all feeds, on the caller's thread too, and give the results in order.
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is."""
+        return self._info
+
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        """Compute the logits; see `Engine.run`.
 
         Args:
-            call: what runs one feed.
-            feeds: the most expensive one first.
+            batch: packed token ids.
+
+        Returns:
+            float32 `[sequences, classes]`.
         """
-        results: list[NDArray[np.float32] | None] = [None] * len(feeds)
-        places = iter(range(len(feeds)))  # next() on a range iterator is atomic
-
-        def work() -> None:
-            for place in places:
-                results[place] = call(feeds[place])
-
-        helpers = [self._threads.submit(work) for _ in range(min(self.workers, len(feeds)) - 1)]
-        try:
-            work()
-        finally:
-            for helper in helpers:
-                helper.result()
-        return [result for result in results if result is not None]
+        return run_padded(self._call, batch, self._architecture, self._padding, self._pool)
 
     def close(self) -> None:
-        """Let the threads go."""
-        self._threads.shutdown(wait=False)
+        """Free the model; calling it twice is harmless."""
+        if self._pool is not None:
+            self._pool.close()
+        self._drop()
+
+    @abstractmethod
+    def _call(self, feed: Feed) -> NDArray[np.float32]:
+        """Run one rectangle; may be called from several threads, and while `close` runs."""
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """Let the model go."""

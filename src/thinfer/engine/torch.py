@@ -11,18 +11,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from thinfer.architecture import Architecture
-from thinfer.engine.base import EngineInfo, EngineSpec
-from thinfer.engine.padded import Feed, Padding, run_padded
+from thinfer.engine.base import EngineSpec, Feed
+from thinfer.engine.padded import PaddedEngine, Padding
 from thinfer.errors import EngineError
 from thinfer.nn.encoder import EncoderClassifier
-from thinfer.text.batch import Batch
 
 __all__ = ["TorchEngine"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class TorchEngine:
+class TorchEngine(PaddedEngine):
     """Runs the bundle's own weights in PyTorch.
 
     Args:
@@ -53,8 +52,15 @@ class TorchEngine:
         if self._device.type == "cuda" and not torch.cuda.is_available():
             what = "the torch engine was asked for a CUDA device and there is none"
             raise EngineError(what, do="use --engine onnxruntime, or run where CUDA is")
-        self._threads = threads
-        self._padding = Padding.from_options(pad_id, spec.options)
+        padding = Padding.from_options(pad_id, spec.options)
+        super().__init__(
+            spec,
+            name="torch",
+            version=torch.__version__,
+            architecture=architecture,
+            padding=padding,
+            threads=threads,
+        )
         model = EncoderClassifier(architecture)
         try:
             model.load_state_dict(load_file(str(folder / spec.files[0])))
@@ -64,47 +70,20 @@ class TorchEngine:
         self._model: EncoderClassifier | None = model.to(
             self._device, _DTYPES[spec.precision]
         ).eval()
-        self._architecture = architecture
-        self._info = EngineInfo(
-            name="torch",
-            precision=spec.precision,
-            threads=threads,
-            version=torch.__version__,
-            max_length=architecture.max_length,
-            vocab=architecture.vocab,
-            classes=architecture.classes,
-        )
-
-    @property
-    def info(self) -> EngineInfo:
-        """What this engine is."""
-        return self._info
-
-    def run(self, batch: Batch) -> NDArray[np.float32]:
-        """Compute the logits; see `Engine.run`.
-
-        Args:
-            batch: packed token ids.
-
-        Returns:
-            float32 `[sequences, classes]`.
-        """
-        return run_padded(self._call, batch, self._architecture, self._padding)
 
     def _call(self, feed: Feed) -> NDArray[np.float32]:
         model = self._model
         if model is None:
             what = "the engine is closed"
             raise EngineError(what)
-        if torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
+        if torch.get_num_threads() != self._info.threads:
+            torch.set_num_threads(self._info.threads)
         inputs = [torch.from_numpy(feed[name]).to(self._device) for name in _INPUTS]
         with torch.inference_mode():
             logits: NDArray[np.float32] = model(*inputs).float().cpu().numpy()
         return logits
 
-    def close(self) -> None:
-        """Free the model; calling it twice is harmless."""
+    def _drop(self) -> None:
         self._model = None
 
 

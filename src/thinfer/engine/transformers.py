@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,14 @@ from transformers import __version__ as transformers_version
 from transformers.utils import logging as transformers_logging
 
 from thinfer.architecture import Architecture
-from thinfer.engine.base import EngineInfo, EngineSpec
-from thinfer.engine.padded import Feed, Padding, run_padded
+from thinfer.engine.base import EngineSpec, Feed
+from thinfer.engine.padded import PaddedEngine, Padding
 from thinfer.errors import EngineError
-from thinfer.text.batch import Batch
 
 __all__ = ["TransformersEngine"]
 
 
-class TransformersEngine:
+class TransformersEngine(PaddedEngine):
     """Runs a Hugging Face directory as its users do: eager, FP32, padded to the longest text.
 
     Args:
@@ -46,6 +46,14 @@ class TransformersEngine:
         threads: int,
     ) -> None:
         padding = Padding.from_options(pad_id, {"grouping": "none", **spec.options})
+        super().__init__(
+            replace(spec, precision="fp32"),
+            name="transformers",
+            version=transformers_version,
+            architecture=architecture,
+            padding=padding,
+            threads=threads,
+        )
         transformers_logging.disable_progress_bar()  # how far it is, the caller tells
         try:
             model = AutoModelForSequenceClassification.from_pretrained(
@@ -55,42 +63,14 @@ class TransformersEngine:
             what = "transformers cannot load the directory"
             raise EngineError(what, got=str(error)[:300]) from error
         self._model: Any = model.eval()
-        self._architecture = architecture
-        self._threads = threads
-        self._padding = padding
-        self._info = EngineInfo(
-            name="transformers",
-            precision="fp32",
-            threads=threads,
-            version=transformers_version,
-            max_length=architecture.max_length,
-            vocab=architecture.vocab,
-            classes=architecture.classes,
-        )
-
-    @property
-    def info(self) -> EngineInfo:
-        """What this engine is."""
-        return self._info
-
-    def run(self, batch: Batch) -> NDArray[np.float32]:
-        """Compute the logits; see `Engine.run`.
-
-        Args:
-            batch: packed token ids.
-
-        Returns:
-            float32 `[sequences, classes]`.
-        """
-        return run_padded(self._call, batch, self._architecture, self._padding)
 
     def _call(self, feed: Feed) -> NDArray[np.float32]:
         model = self._model
         if model is None:
             what = "the engine is closed"
             raise EngineError(what)
-        if torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
+        if torch.get_num_threads() != self._info.threads:
+            torch.set_num_threads(self._info.threads)
         inputs = {name: torch.from_numpy(value) for name, value in feed.items()}
         if self._architecture.type_rows < 2:
             inputs.pop("token_type_ids")
@@ -98,6 +78,5 @@ class TransformersEngine:
             logits: NDArray[np.float32] = model(**inputs).logits.numpy()
         return logits
 
-    def close(self) -> None:
-        """Free the model; calling it twice is harmless."""
+    def _drop(self) -> None:
         self._model = None

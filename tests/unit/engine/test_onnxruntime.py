@@ -19,8 +19,8 @@ from tests.support.export_models import (
     random_batch,
     random_weights,
 )
-from thinfer.engine.base import EngineSpec
-from thinfer.engine.padded import Feed, GroupPool
+from thinfer.engine.base import EngineSpec, Feed
+from thinfer.engine.pool import GroupPool
 from thinfer.errors import EngineError, UserError
 from thinfer.export.write import ExportRequest, write_engine
 from thinfer.text.batch import Batch

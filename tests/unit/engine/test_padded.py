@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support.export_models import LONGEST, random_batch, shape_of
-from thinfer.engine.padded import Feed, Padding, run_padded
+from thinfer.engine.base import Feed
+from thinfer.engine.padded import Padding, run_padded
 from thinfer.errors import DataError
 from thinfer.text.batch import Batch
 
