@@ -29,6 +29,12 @@ def command(
     widths: Annotated[
         str | None, typer.Option(help="Encoder cost to keep, like 3/4,2/3,1/2; else found.")
     ] = None,
+    speedups: Annotated[
+        str | None, typer.Option(help="Like 1.5,2,4: to the dense form in the same engine.")
+    ] = None,
+    latency_table: Annotated[
+        Path | None, typer.Option(help="Prices of widths: read, or measured and written here.")
+    ] = None,
     retrain: Annotated[str, typer.Option(help="none, or short: distil after pruning.")] = "none",
     unlabelled: Annotated[
         Path | None, typer.Option(help="More text that the vocabulary must cover.")
@@ -58,7 +64,7 @@ def command(
 ) -> None:
     """Compress a classifier under a quality floor; dev chooses, test judges."""
     from thinfer.core.clock import SystemClock
-    from thinfer.pipeline.request import CompressRequest, DataRequest, parse_widths
+    from thinfer.pipeline.request import CompressRequest, DataRequest, parse_speedups, parse_widths
     from thinfer.pipeline.run import compress
 
     request = CompressRequest(
@@ -75,6 +81,8 @@ def command(
         out=out,
         floors=tuple(floor or ()),
         widths=parse_widths(widths) if widths else (),
+        speedups=parse_speedups(speedups) if speedups else (),
+        latency_table=latency_table,
         retrain=retrain,  # type: ignore[arg-type]  # checked by the request
         precisions=tuple(precision or ("auto",)),
         engines=tuple(engine or ("auto",)),

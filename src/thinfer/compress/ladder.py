@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from thinfer.architecture import Architecture
 from thinfer.errors import DataError
 
-__all__ = ["Ladder", "Ladders", "offer_widths"]
+__all__ = ["BlockMoments", "Ladder", "Ladders", "offer_widths"]
 
 Kind = Literal["heads", "neurons"]
 
@@ -70,6 +70,19 @@ class Ladder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BlockMoments:
+    """What a repair of one block needs; kept in single precision, one matrix a block.
+
+    Attributes:
+        matrix: damped covariance of what enters the projection, float32 `[n, n]`.
+        mean: its mean, float64 `[n]`.
+    """
+
+    matrix: NDArray[np.float32]
+    mean: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ladders:
     """The ladders of a model, and how much each token counts in its repair.
 
@@ -81,6 +94,7 @@ class Ladders:
             `[2 * layers, tokens]`: attention of layer 0, FFN of layer 0, attention of layer 1 …;
             mean 1 in each row. Tokens in the order of `rows`.
         rows: texts of the calibration batch that were used, int64 `[texts]`.
+        moments: per block in the order of the forward pass; none where they were not kept.
     """
 
     architecture: Architecture
@@ -88,6 +102,7 @@ class Ladders:
     neurons: tuple[Ladder, ...]
     token_weights: NDArray[np.float32]
     rows: NDArray[np.int64]
+    moments: tuple[BlockMoments, ...] = ()
 
     @property
     def blocks(self) -> tuple[Ladder, ...]:

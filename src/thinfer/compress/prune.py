@@ -7,26 +7,31 @@ small, report = prune_to(state, ladders, calibration, PruneTarget(ratio=0.5))
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from thinfer.architecture import PruningMask
+from thinfer.compress.calibrate import sample_rows
 from thinfer.compress.costs import BlockCosts, count_costs
-from thinfer.compress.ladder import Ladders
+from thinfer.compress.ladder import Ladder, Ladders
+from thinfer.compress.mutate import Searched, SearchSettings, search_options
 from thinfer.compress.rank import PruneSettings, build_ladders
 from thinfer.compress.repair import Calibration, refit
 from thinfer.compress.select import choose_widths
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
+from thinfer.compress.stitch import Stitcher
 from thinfer.compress.surgery import cut
 from thinfer.compress.walk import pack
 from thinfer.core.progress import Progress, SilentProgress
 from thinfer.errors import DataError, UserError
 from thinfer.text.batch import Batch
 
-__all__ = ["PruneSettings", "PruneTarget", "build_ladders", "prune_to"]
+__all__ = ["PruneSettings", "PruneTarget", "SearchSettings", "build_ladders", "prune_to"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,7 @@ def prune_to(
     target: PruneTarget,
     *,
     costs: BlockCosts | None = None,
+    search: SearchSettings | None = None,
     progress: Progress | None = None,
 ) -> tuple[State, StepReport]:
     """Prune to a target and repair what is left.
@@ -74,6 +80,8 @@ def prune_to(
         calibration: the batch that the ladders were built on.
         target: how small.
         costs: cost of each option; counted MACs at the calibration's mean length when absent.
+        search: try choices of widths as stitched models; the ladders must hold moments. Absent,
+            the least sum of losses is taken, as it is where widths or dropped layers are given.
         progress: told of the work done.
 
     Returns:
@@ -88,7 +96,12 @@ def prune_to(
         raise DataError(what, expected=str(ladders.architecture), got=str(state.architecture))
     length = max(1, round(float(calibration.lengths.mean())))
     table = costs or count_costs(ladders, length=length)
-    mask, details = _choose(ladders, target, table)
+    judge = None
+    if search is not None and target.widths is None and not target.drop_layers:
+        rng = np.random.default_rng(search.seed)
+        rows = sample_rows(calibration, search.max_tokens, rng)
+        judge = _Judge(stitcher=Stitcher(state, ladders, pack(calibration, rows)), settings=search)
+    mask, details = _choose(ladders, target, table, judge, progress or SilentProgress())
     if target.is_refitted:
         small = refit(
             state,
@@ -119,8 +132,18 @@ def _recall(ladders: Ladders, batch: Batch) -> Calibration:
     return Calibration(packed=pack(batch, ladders.rows), token_weights=weights)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Judge:
+    stitcher: Stitcher
+    settings: SearchSettings
+
+
 def _choose(
-    ladders: Ladders, target: PruneTarget, table: BlockCosts
+    ladders: Ladders,
+    target: PruneTarget,
+    table: BlockCosts,
+    judge: _Judge | None,
+    progress: Progress,
 ) -> tuple[PruningMask, Mapping[str, object]]:
     count = len(ladders.heads)
     if any(not 0 <= layer < count for layer in target.drop_layers):
@@ -134,8 +157,17 @@ def _choose(
     details: dict[str, object] = {"drop_layers": list(target.drop_layers)}
     if target.widths is None:
         budget = target.budget if target.budget is not None else full * (target.ratio or 1.0)
-        errors = [blocks[index].errors for index in kept]
-        options = choose_widths(errors, [prices[index] for index in kept], budget)
+        errors, costs = [blocks[i].errors for i in kept], [prices[i] for i in kept]
+        if judge is None:
+            options = choose_widths(errors, costs, budget)
+        else:
+            found = _search(judge, blocks, costs, budget, progress)
+            options = found.options
+            details["search"] = {
+                "judged": found.judged,
+                "loss": found.loss,
+                "first_loss": found.first_loss,
+            }
         chosen = dict(zip(kept, options, strict=True))
         widths = [0] * len(blocks)
         for index, option in chosen.items():
@@ -150,3 +182,18 @@ def _choose(
     masks = [ladder.keep(width) for ladder, width in zip(blocks, widths, strict=True)]
     mask = PruningMask(heads=tuple(masks[0::2]), neurons=tuple(masks[1::2]), layers=stays)
     return mask, details
+
+
+def _search(
+    judge: _Judge,
+    blocks: Sequence[Ladder],
+    costs: Sequence[NDArray[np.float64]],
+    budget: float,
+    progress: Progress,
+) -> Searched:
+    def loss(options: tuple[int, ...]) -> float:
+        pairs = zip(blocks, options, strict=True)
+        return judge.stitcher.judge([int(block.widths[option]) for block, option in pairs])
+
+    errors = [block.errors for block in blocks]
+    return search_options(errors, costs, budget, loss, settings=judge.settings, progress=progress)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from thinfer.compress.calibrate import Moments, measure_moments, sample_rows
-from thinfer.compress.ladder import Ladder, Ladders, offer_widths
+from thinfer.compress.ladder import BlockMoments, Ladder, Ladders, offer_widths
 from thinfer.compress.sensitivity import measure_sensitivity
 from thinfer.compress.state import State
 from thinfer.compress.surgeon import damp, eliminate_columns, eliminate_groups
@@ -32,11 +32,14 @@ class PruneSettings:
         damping: ridge of the surgeon, as a part of the inputs' mean variance, > 0.
         neuron_step: largest distance of two FFN widths on offer, ≥ 1; a narrow FFN gets steps of
             16 or 32, so that there is a choice of about sixteen.
+        keep_moments: keep `4 ffn²` and `4 (heads · value size)²` bytes a layer, for a search over
+            stitched models.
     """
 
     max_tokens: int = 32_768
     damping: float = 0.01
     neuron_step: int = 64
+    keep_moments: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1 or self.neuron_step < 1 or not self.damping > 0.0:
@@ -71,6 +74,7 @@ def build_ladders(
     packed, module = pack(calibration, rows), state.module()
     felt = measure_sensitivity(module, packed, rng=rng, progress=progress)
     ladders: list[Ladder] = []
+    kept: list[BlockMoments] = []
     with torch.no_grad(), progress.task("ladders", 2 * len(module.layers)) as advance:
         states = embed(module, packed)
         for index, block in enumerate(list_blocks(module)):
@@ -78,7 +82,10 @@ def build_ladders(
             weights = torch.from_numpy(felt.token_weights[index])
             with at(layer=block.layer, block=block.kind):
                 moments = measure_moments(inputs, weights)
-                ladders.append(_climb(block, moments, felt.metrics[index], settings))
+                ladder, matrix = _climb(block, moments, felt.metrics[index], settings)
+            ladders.append(ladder)
+            if settings.keep_moments:
+                kept.append(BlockMoments(matrix=matrix.astype(np.float32), mean=moments.mean_x))
             states = block.finish(states, inputs)
             advance(1)
     return Ladders(
@@ -87,15 +94,17 @@ def build_ladders(
         neurons=tuple(ladders[1::2]),
         token_weights=felt.token_weights,
         rows=rows,
+        moments=tuple(kept),
     )
 
 
 def _climb(
     block: Block, moments: Moments, metric: NDArray[np.float64], settings: PruneSettings
-) -> Ladder:
+) -> tuple[Ladder, NDArray[np.float64]]:
+    """Give the ladder of a block and the damped covariance that it was built on."""
     if block.is_empty:
         none = np.zeros(0, dtype=np.int64)
-        return Ladder(
+        empty = Ladder(
             layer=block.layer,
             kind=block.kind,
             order=none,
@@ -103,6 +112,7 @@ def _climb(
             errors=np.zeros(1),
             damping=settings.damping,
         )
+        return empty, moments.cov_xx
     damped = damp(moments.cov_xx, settings.damping)
     weight = block.projection.get_parameter("weight").double().numpy()
     if isinstance(block.part, Attention):
@@ -114,7 +124,7 @@ def _climb(
     narrow = max(16, count // 256 * 16)
     step = 1 if block.kind == "heads" else min(settings.neuron_step, narrow)
     widths = offer_widths(count, step)
-    return Ladder(
+    ladder = Ladder(
         layer=block.layer,
         kind=block.kind,
         order=gone.order,
@@ -123,3 +133,4 @@ def _climb(
         damping=damped.ratio,
         is_degraded=damped.is_raised,
     )
+    return ladder, damped.matrix

@@ -20,6 +20,8 @@ def choose_widths(
     errors: Sequence[NDArray[np.float64]],
     costs: Sequence[NDArray[np.float64]],
     budget: float,
+    *,
+    front: int = _FRONT,
 ) -> tuple[int, ...]:
     """Choose one option per block with the least sum of errors whose sum of costs fits the budget.
 
@@ -27,6 +29,7 @@ def choose_widths(
         errors: per block, loss of each option, float64 `[options]`.
         costs: per block, cost of each option, float64 `[options]`, in any unit (seconds, MACs).
         budget: most total cost, in that unit.
+        front: partial choices kept between two blocks, ≥ 2; fewer are faster and less exact.
 
     Returns:
         The index of the chosen option of each block. Of equal errors the cheaper wins.
@@ -55,9 +58,9 @@ def choose_widths(
     for error, cost, after in zip(errors, costs, needed, strict=True):
         new_cost = (total_cost[:, None] + cost[None, :]).ravel()
         new_error = (total_error[:, None] + error[None, :]).ravel()
-        front = _undominated(new_cost, new_error, room - after)
-        trail.append((front // len(cost), front % len(cost)))
-        total_cost, total_error = new_cost[front], new_error[front]
+        best = _undominated(new_cost, new_error, room - after, front)
+        trail.append((best // len(cost), best % len(cost)))
+        total_cost, total_error = new_cost[best], new_error[best]
     place = len(total_cost) - 1  # the front falls in error as cost rises
     chosen: list[int] = []
     for parents, options in reversed(trail):
@@ -74,16 +77,16 @@ def _check(errors: Sequence[NDArray[np.float64]], costs: Sequence[NDArray[np.flo
 
 
 def _undominated(
-    cost: NDArray[np.float64], error: NDArray[np.float64], limit: float
+    cost: NDArray[np.float64], error: NDArray[np.float64], limit: float, most: int
 ) -> NDArray[np.int64]:
     fits = np.flatnonzero(cost <= limit)
     ranked = fits[np.lexsort((error[fits], cost[fits]))]
     best_before = np.concatenate([[np.inf], np.minimum.accumulate(error[ranked])[:-1]])
     front: NDArray[np.int64] = ranked[error[ranked] < best_before]
-    if len(front) <= _FRONT:
+    if len(front) <= most:
         return front
     low, high = float(cost[front[0]]), float(cost[front[-1]])
-    cell = np.floor((cost[front] - low) / (high - low) * (_FRONT - 1))
+    cell = np.floor((cost[front] - low) / (high - low) * (most - 1))
     # Within a cell the last is the dearest and the best; the very cheapest must stay reachable.
     last = np.append(np.flatnonzero(np.diff(cell)), len(front) - 1)
     thinned: NDArray[np.int64] = front[np.unique(np.append(last, 0))]

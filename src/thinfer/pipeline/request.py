@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import ClassVar, Literal
 
 from thinfer.errors import UserError
 
-__all__ = ["CompressRequest", "DataRequest", "parse_widths"]
+__all__ = ["CompressRequest", "DataRequest", "parse_speedups", "parse_widths"]
 
 RETRAIN = ("none", "short")
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
@@ -48,6 +49,8 @@ class CompressRequest:
         out: the bundle's folder; resume state lives in `out` + `.work`.
         floors: floor expressions; none = the default floors of the labels.
         widths: encoder cost that shall stay, each in 0 … 1; empty = found by trying.
+        speedups: throughput to the dense form's in the same engine, each over 1.
+        latency_table: prices of widths: read where the file exists, else written to it.
         retrain: `none`, or `short` distillation after pruning.
         precisions: precisions to try; `auto` = all that this machine has.
         engines: engines to try; `auto` = all that are installed.
@@ -68,6 +71,8 @@ class CompressRequest:
     out: Path
     floors: tuple[str, ...] = ()
     widths: tuple[Fraction, ...] = ()
+    speedups: tuple[float, ...] = ()
+    latency_table: Path | None = None
     retrain: Literal["none", "short"] = "none"
     precisions: tuple[str, ...] = ("auto",)
     engines: tuple[str, ...] = ("auto",)
@@ -123,3 +128,28 @@ def parse_widths(text: str) -> tuple[Fraction, ...]:
             raise UserError(what, expected="numbers like 3/4 or 0.5, between 0 and 1", got=part)
         widths.add(width)
     return tuple(sorted(widths, reverse=True))
+
+
+def parse_speedups(text: str) -> tuple[float, ...]:
+    """Read `1.5,2,4`.
+
+    Args:
+        text: numbers, separated by commas.
+
+    Returns:
+        The speed-ups, smallest first, each once.
+
+    Raises:
+        UserError: a part is not a number over 1.
+    """
+    speedups = set()
+    for part in text.split(","):
+        try:
+            speedup = float(part)
+        except ValueError:
+            speedup = 0.0
+        if not 1.0 < speedup < math.inf:
+            what = "a speed-up cannot be read"
+            raise UserError(what, expected="numbers like 1.5 or 4, over 1", got=part)
+        speedups.add(speedup)
+    return tuple(sorted(speedups))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from thinfer.bundle import check_place
 from thinfer.core.clock import Clock
 from thinfer.core.cores import usable_cores
@@ -25,7 +27,7 @@ from thinfer.pipeline.linear import fit_linear
 from thinfer.pipeline.original import build_baseline, build_original, state_of
 from thinfer.pipeline.publish import Compression, Outcome, publish
 from thinfer.pipeline.request import CompressRequest
-from thinfer.pipeline.search import describe_reference, search_candidates
+from thinfer.pipeline.search import Found, describe_reference, search_candidates
 from thinfer.pipeline.speed import entry_of, measure_speeds, predict_latencies, refuse_slow
 from thinfer.pipeline.states import StateTrial
 from thinfer.pipeline.workspace import Workspace
@@ -59,10 +61,11 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
         baseline = build_baseline(job.workspace, checkpoint, job.original)
         for reference in (original, baseline):
             describe_reference(job, reference)
-        tried = _search(job)
+        found = _search(job)
+        tried = found.tried
         candidates = tuple(candidate for candidate, _ in tried)
         measure_speeds(job, original, candidates)
-        predict_latencies(candidates)
+        predict_latencies(candidates, found.table)
         refuse_slow(candidates)
         chosen, trial = _choose(tried)
         progress.note(f"chosen on dev: {chosen.name}")
@@ -143,16 +146,18 @@ def _list_precisions(request: CompressRequest) -> tuple[Precision, ...]:
     return kinds if has_fast_bf16() else ("fp32", "int8")
 
 
-def _search(job: Job) -> list[tuple[Candidate, StateTrial]]:
-    tried = []
-    for candidate, trial in search_candidates(job):
-        tried.append((candidate, trial))
-        reason = candidate.facts["refused"]
-        job.progress.note(f"{candidate.name}: {reason or 'clears the floors on dev'}")
-        keep_best(job, [candidate for candidate, _ in tried])
-    return tried
+def _search(job: Job) -> Found:
+    def tell(candidates: Sequence[Candidate]) -> None:
+        last = candidates[-1]
+        reason = last.facts["refused"]
+        job.progress.note(f"{last.name}: {reason or 'clears the floors on dev'}")
+        keep_best(job, candidates)
+
+    return search_candidates(job, tell)
 
 
-def _choose(tried: list[tuple[Candidate, StateTrial]]) -> tuple[Candidate, StateTrial]:
+def _choose(
+    tried: Sequence[tuple[Candidate, StateTrial]],
+) -> tuple[Candidate, StateTrial]:
     name = choose([entry_of(candidate.facts) for candidate, _ in tried]).name
     return next(pair for pair in tried if pair[0].name == name)

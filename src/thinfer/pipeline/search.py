@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,18 @@ from thinfer.architecture import count_cost
 from thinfer.core.codec import to_json
 from thinfer.core.files import write_atomic
 from thinfer.engine.base import EngineSpec, Precision
-from thinfer.errors import EngineError
+from thinfer.errors import EngineError, UserError
 from thinfer.export.parity import compare_logits, require_parity
 from thinfer.export.write import EXPORTERS
 from thinfer.pipeline.candidate import Candidate, Form, build_candidate
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
-from thinfer.pipeline.states import StateTrial, dense_state, narrow_states
+from thinfer.pipeline.latency import LatencyTable
+from thinfer.pipeline.narrow import find_table, narrow_states
+from thinfer.pipeline.states import StateTrial, dense_state
 from thinfer.pipeline.workspace import keep_array, keep_json
 
-__all__ = ["describe_reference", "judge_on_dev", "search_candidates"]
+__all__ = ["Found", "describe_reference", "judge_on_dev", "search_candidates"]
 
 _LENGTH_SAMPLE = 256  # texts whose mean length stands for all of them
 
@@ -33,26 +36,74 @@ _PARITY = {"fp32": (1e-3, 0.999), "bf16": (float("inf"), 0.97), "int8": (float("
 _FASTEST_FIRST: tuple[Precision, ...] = ("int8", "bf16", "fp32")
 
 
-def search_candidates(job: Job) -> Iterator[tuple[Candidate, StateTrial]]:
-    """Give the candidates of a run, least compressed first, with all but their speed measured.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Found:
+    """What a search found.
+
+    Attributes:
+        tried: each candidate, its facts filled but for its speed, and the state it came from;
+            least compressed first. A form that cannot be made, or that misses a floor, comes with
+            `refused` set.
+        table: prices of widths in the engine that runs the dense state fastest.
+    """
+
+    tried: tuple[tuple[Candidate, StateTrial], ...]
+    table: LatencyTable | None
+
+
+def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> Found:
+    """Make the candidates of a run and measure all but their speed.
 
     Args:
         job: the run.
-
-    Yields:
-        A candidate, its facts filled, and the state that it came from. A form that cannot be
-        made comes with `refused` set; so does one that misses a floor.
+        tell: called with all candidates so far after each one.
     """
     started = job.clock.monotonic()
     limit = job.request.minutes
-    dense = dense_state(job)
+    tried: list[tuple[Candidate, StateTrial]] = []
+
+    def keep(forms: Iterable[tuple[Candidate, StateTrial]]) -> None:
+        for pair in forms:
+            tried.append(pair)
+            tell([candidate for candidate, _ in tried])
+
+    trial = dense_state(job)
     proven: set[tuple[str, Precision]] = set()  # engine and precision that cleared the floors
-    yield from _forms_of(job, dense, job.precisions, proven)
-    for trial in narrow_states(job, dense.state):
-        yield from _forms_of(job, trial, _FASTEST_FIRST, proven)
+    keep(_forms_of(job, trial, job.precisions, proven))
+    dense = _fastest([candidate for candidate, _ in tried])
+    table = find_table(job, dense)
+    for narrow in narrow_states(job, _priced(tried, dense, table), table):
+        keep(_forms_of(job, narrow, _FASTEST_FIRST, proven))
         if limit is not None and job.clock.monotonic() - started > limit * 60:
             job.progress.note(f"stopped looking after {limit:g} minutes, as asked")
-            return
+            break
+    return Found(tried=tuple(tried), table=table)
+
+
+def _fastest(dense: Sequence[Candidate]) -> Candidate:
+    """Give the form of the dense state with the highest throughput, floors permitting."""
+    able = [item for item in dense if item.facts.get("dev_texts_per_second")]
+    good = [item for item in able if not item.facts["refused"]] or able
+    if not good:
+        what = "no form of the dense model could be run"
+        got = "; ".join(str(item.facts["refused"]) for item in dense)
+        raise EngineError(what, got=got, do="run `thinfer doctor`")
+    return max(good, key=lambda item: float(item.facts["dev_texts_per_second"]))
+
+
+def _priced(
+    tried: Sequence[tuple[Candidate, StateTrial]], fastest: Candidate, table: LatencyTable | None
+) -> Candidate:
+    """Give the dense form that the table prices: a table of the user's names its own engine."""
+    if table is None:
+        return fastest
+    for candidate, _ in tried:
+        form = candidate.form
+        if (form.engine, form.precision) == (table.engine, table.precision):
+            return candidate
+    what = "the latency table belongs to an engine or precision that this run does not try"
+    forms = ", ".join(f"{item.form.engine} {item.form.precision}" for item, _ in tried)
+    raise UserError(what, expected=forms, got=f"{table.engine} {table.precision}")
 
 
 def _forms_of(

@@ -15,8 +15,9 @@ from thinfer.pipeline.candidate import BATCH_TEXTS, Candidate, Runner
 from thinfer.pipeline.choose import Entry
 from thinfer.pipeline.data import LabelledSet, head
 from thinfer.pipeline.job import Job
+from thinfer.pipeline.latency import LatencyTable
 
-__all__ = ["entry_of", "measure_speeds", "predict_latencies", "refuse_slow"]
+__all__ = ["compare_throughput", "entry_of", "measure_speeds", "predict_latencies", "refuse_slow"]
 
 # docs/design.md §3: speedup and latency_ratio are taken on the first 1,024 dev texts.
 _TEXTS = 1024
@@ -50,6 +51,25 @@ def measure_speeds(
         item.facts.update(_figures(item.name, original.name, batches, singles, texts=len(part)))
 
 
+def compare_throughput(job: Job, first: Candidate, second: Candidate) -> float:
+    """Give how many times the throughput of the first the second reaches, timed in turn.
+
+    Args:
+        job: the run.
+        first: on disk.
+        second: on disk, under another name.
+    """
+    part = head(job.sets.dev, _TEXTS)
+    runners = {item.name: item.open(job.threads) for item in (first, second)}
+    try:
+        samples = _timed(job, runners, part, BATCH_TEXTS, 1, "throughput")
+    finally:
+        for runner in runners.values():
+            runner.close()
+    rng = np.random.default_rng(0)
+    return throughput_ratio(samples[first.name], samples[second.name], rng=rng).ratio
+
+
 def refuse_slow(candidates: Sequence[Candidate]) -> None:
     """Refuse by name what is not faster than the original; once, before the choice.
 
@@ -61,22 +81,27 @@ def refuse_slow(candidates: Sequence[Candidate]) -> None:
             item.facts["refused"] = "not faster than the original on this machine"
 
 
-def predict_latencies(candidates: Sequence[Candidate]) -> None:
-    """Fill in the latency that counted work alone would have promised.
+def predict_latencies(candidates: Sequence[Candidate], table: LatencyTable | None) -> None:
+    """Fill in the latency of one text that was to be expected before it was measured.
 
-    The least compressed form of the same engine and precision was timed; a narrower one is
-    predicted to take its share of multiply-accumulates. Its own time takes no part.
+    The dense form of the table's engine was timed; to that the table adds what its blocks say
+    about another width. Forms in another engine or precision are left without.
 
     Args:
         candidates: timed, least compressed first.
+        table: of the run, if it has one.
     """
-    wide: dict[tuple[str, str], Candidate] = {}
+    dense: Candidate | None = None
     for item in candidates:
-        first = wide.setdefault((item.form.engine, item.form.precision), item)
-        latency = first.facts.get("latency_ms")
-        share = item.facts["macs"] / first.facts["macs"]
-        predicted = None if latency is None or item is first else latency * share
-        item.facts["predicted_latency_ms"] = predicted
+        item.facts["predicted_latency_ms"] = None
+        form = (item.form.engine, item.form.precision)
+        if table is None or form != (table.engine, table.precision):
+            continue
+        dense = dense or item
+        measured = dense.facts.get("latency_ms")
+        if item is not dense and measured is not None:
+            ends = [table.predict(each.state.architecture, "typical") for each in (dense, item)]
+            item.facts["predicted_latency_ms"] = measured + (ends[1] - ends[0]) * 1e3
 
 
 def entry_of(facts: Mapping[str, Any]) -> Entry:

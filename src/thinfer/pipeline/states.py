@@ -1,34 +1,24 @@
-"""The states of a run: dense with pruned embeddings, then narrower ones, each repaired."""
+"""The states of a run: each kept on disk and tried on `dev`; the dense one first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from thinfer.architecture import PruningMask
-from thinfer.compress.distill import DistillSettings, distill
 from thinfer.compress.embedding import prune_positions, prune_vocabulary
-from thinfer.compress.ladder import Ladders
-from thinfer.compress.prune import PruneTarget, build_ladders, prune_to
 from thinfer.compress.state import State
 from thinfer.compress.surgery import cut
 from thinfer.nn.predict import compute_logits
-from thinfer.nn.train import Encoded
-from thinfer.pipeline.data import LabelledSet
 from thinfer.pipeline.job import Answers, Job, covering_texts
 from thinfer.pipeline.workspace import keep_array
 
-__all__ = ["StateTrial", "cut_blocks_only", "dense_state", "narrow_states"]
+__all__ = ["StateTrial", "cut_blocks_only", "dense_state", "try_state"]
 
-# Tried in turn where the user names none: on, while the FP32 form still clears the floor.
-_LADDER = tuple(map(Fraction, ("7/8", "3/4", "2/3", "7/12", "1/2", "3/8", "1/4", "1/6")))
 # Share of the vocabulary that stays whether or not the training text uses it.
 _COMMONEST = (("dense", 0.0), ("dense-half-vocabulary", 0.5), ("dense-whole-vocabulary", 1.0))
-_RETRAIN_EPOCHS = 2  # `--retrain short`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,61 +66,6 @@ def dense_state(job: Job) -> StateTrial:
                 return trial
             job.progress.note(f"{name}: {state.architecture.vocab:,} token rows miss a floor")
     return trial
-
-
-def narrow_states(job: Job, dense: State) -> Iterator[StateTrial]:
-    """Give narrower states, widest first, each cut from the dense one and repaired.
-
-    Args:
-        job: the run.
-        dense: the state to cut.
-
-    Yields:
-        One state a width; without widths of the user's, on until the FP32 form lies below a
-        floor twice in a row.
-    """
-    widths = job.request.widths or _LADDER
-    batch = job.calibration(dense.tokenizer)
-    ladders: list[Ladders] = []
-
-    def make(width: Fraction) -> State:
-        if not ladders:  # built only when a width is not stored yet
-            ladders.append(build_ladders(dense, batch, rng=job.rng(), progress=job.progress))
-        target = PruneTarget(ratio=float(width))
-        small, _ = prune_to(dense, ladders[0], batch, target, progress=job.progress)
-        return _retrain(job, small, dense) if job.request.retrain == "short" else small
-
-    missed = 0
-    for width in widths:
-        name = f"width-{width.numerator}-{width.denominator}"
-        state = job.workspace.state(name, dense, lambda width=width: make(width))  # type: ignore[misc]  # default binds the loop's value
-        trial = try_state(job, name, state)
-        yield trial
-        missed = missed + 1 if trial.is_hopeless else 0
-        if missed == 2 and not job.request.widths:
-            return
-
-
-def _retrain(job: Job, small: State, teacher: State) -> State:
-    """Distil the dense state into a narrow one; the step's report says what came of it."""
-    train, dev = (_encoded(part, small) for part in (job.sets.train, job.sets.dev))
-    schedule = replace(DistillSettings().train, epochs=_RETRAIN_EPOCHS, seed=job.request.seed)
-    trained, report = distill(
-        small,
-        teacher,
-        train,
-        dev=dev,
-        settings=DistillSettings(train=schedule),
-        progress=job.progress,
-        clock=job.clock,
-    )
-    if report.outcome == "refused":  # the state came back as it was, and so without the report
-        return replace(trained, history=(*trained.history, report))
-    return trained
-
-
-def _encoded(part: LabelledSet, state: State) -> Encoded:
-    return Encoded(batch=part.encode(state.tokenizer).batch, targets=part.truth)
 
 
 def try_state(job: Job, name: str, state: State) -> StateTrial:

@@ -30,8 +30,9 @@ from thinfer.errors import UserError
 from thinfer.pipeline.request import CompressRequest
 from thinfer.text.tokenizer import Tokenizer
 
-__all__ = ["Workspace", "keep_array", "keep_json"]
+__all__ = ["LATENCY_TABLE", "Workspace", "keep_array", "keep_json"]
 
+LATENCY_TABLE = "latency-table.json"
 _REQUEST = "request.json"
 _PARTS = ("states", "candidates", "best")
 
@@ -66,6 +67,7 @@ class Workspace:
     def _clear(self) -> None:
         for part in _PARTS:
             shutil.rmtree(self._root / part, ignore_errors=True)
+        (self._root / LATENCY_TABLE).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Remove what a killed run was just writing."""

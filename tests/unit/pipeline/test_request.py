@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from thinfer.errors import UserError
-from thinfer.pipeline.request import CompressRequest, DataRequest, parse_widths
+from thinfer.pipeline.request import CompressRequest, DataRequest, parse_speedups, parse_widths
 
 
 def request(**changes: Any) -> CompressRequest:  # noqa: ANN401 - names of fields
@@ -40,3 +40,13 @@ def test_the_work_stands_beside_the_bundle() -> None:
 def test_a_request_is_checked_before_any_work(changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"is not known|is impossible"):
         request(**changes)
+
+
+def test_speedups_are_read_once_each_smallest_first() -> None:
+    assert parse_speedups("4, 1.5,2,4") == (1.5, 2.0, 4.0)
+
+
+@pytest.mark.parametrize("text", ["", "1", "0.5", "two", "nan", "inf", "2,,3"])
+def test_a_speedup_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="speed-up cannot be read"):
+        parse_speedups(text)

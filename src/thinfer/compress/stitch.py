@@ -1,0 +1,112 @@
+"""`Stitcher`: what a choice of widths loses, from blocks that were each repaired by themselves.
+
+Every block at every width has its own least-squares projection on the dense model's inputs (what
+the surgeon's updates add up to). Stitching the blocks of a choice together gives a model that can
+be run at once, without the sequential repair: close enough to tell good choices from bad ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from thinfer.architecture import PruningMask
+from thinfer.compress.ladder import Ladders
+from thinfer.compress.state import State, Weights
+from thinfer.compress.surgeon import fit_columns
+from thinfer.compress.surgery import cut_architecture, cut_weights
+from thinfer.compress.walk import Packed, classify, embed, list_blocks, run_blocks
+from thinfer.errors import DataError
+from thinfer.nn.encoder import EncoderClassifier
+
+__all__ = ["Stitcher"]
+
+_PROJECTIONS = ("attention.output", "ffn.down")
+
+
+class Stitcher:
+    """Builds and judges stitched models; repaired projections are kept for the next choice.
+
+    Args:
+        state: the dense state.
+        ladders: of that state, with their moments.
+        packed: the texts that judge.
+
+    Raises:
+        DataError: the ladders were built without moments.
+    """
+
+    def __init__(self, state: State, ladders: Ladders, packed: Packed) -> None:
+        if len(ladders.moments) != len(ladders.blocks):
+            what = "the ladders were built without the moments that stitching needs"
+            raise DataError(what, expected="PruneSettings(keep_moments=True)")
+        self._state = state
+        self._ladders = ladders
+        self._packed = packed
+        self._projections: dict[tuple[int, int], Weights] = {}
+        self._wanted = torch.log_softmax(self._logits(state.module()), dim=1)
+
+    def judge(self, widths: Sequence[int]) -> float:
+        """Give the mean KL divergence of the stitched model's answers from the dense one's.
+
+        Args:
+            widths: structures to keep of each block: heads, neurons, heads, …
+
+        Returns:
+            Nats a text, ≥ 0.
+        """
+        got = torch.log_softmax(self._logits(self.stitch(widths)), dim=1)
+        loss = functional.kl_div(got, self._wanted, log_target=True, reduction="batchmean")
+        return float(loss)
+
+    def stitch(self, widths: Sequence[int]) -> EncoderClassifier:
+        """Give the model of a choice.
+
+        Args:
+            widths: structures to keep of each block: heads, neurons, heads, …
+        """
+        blocks = self._ladders.blocks
+        masks = [ladder.keep(width) for ladder, width in zip(blocks, widths, strict=True)]
+        mask = PruningMask(
+            heads=tuple(masks[0::2]),
+            neurons=tuple(masks[1::2]),
+            layers=(True,) * len(self._ladders.heads),
+        )
+        before = self._state.architecture
+        weights = cut_weights(self._state.weights, before, mask)
+        for index, width in enumerate(widths):
+            weights.update(self._repair(index, width))
+        return EncoderClassifier.from_weights(cut_architecture(before, mask), weights)
+
+    def _repair(self, index: int, width: int) -> Weights:
+        found = self._projections.get((index, width))
+        if found is None:
+            found = self._projections[index, width] = self._solve(index, width)
+        return found
+
+    def _solve(self, index: int, width: int) -> Weights:
+        """Give the projection of one block at one width, with the intercept that goes with it."""
+        ladder, moments = self._ladders.blocks[index], self._ladders.moments[index]
+        name = f"layers.{ladder.layer}.{_PROJECTIONS[index % 2]}"
+        if width == len(ladder.order):  # whole: nothing to repair
+            return {}
+        weight = self._state.weights[f"{name}.weight"].astype(np.float64)
+        bias = self._state.weights[f"{name}.bias"].astype(np.float64)
+        size = weight.shape[1] // len(ladder.order)
+        keep = np.repeat(ladder.keep(width), size)
+        matrix = moments.matrix.astype(np.float64)
+        small = fit_columns(weight, matrix, keep) if width else np.zeros((len(weight), 0))
+        bias = bias + weight @ moments.mean - small @ moments.mean[keep]
+        repaired = {f"{name}.bias": bias.astype(np.float32)}
+        if width:
+            repaired[f"{name}.weight"] = small.astype(np.float32)
+        return repaired
+
+    def _logits(self, module: EncoderClassifier) -> torch.Tensor:
+        with torch.no_grad():
+            states = embed(module, self._packed)
+            states = run_blocks(list_blocks(module), states, self._packed)
+            return classify(module, states, self._packed)

@@ -1,0 +1,186 @@
+"""`LatencyTable`: what each width of a layer costs on this machine, in the engine that will run.
+
+The last layer reads the first token only, so it has its own column:
+
+    seconds(model) = base + (layers - 1) · layer
+                     + Σ heads[h] + Σ neurons[n]      (all layers but the last)
+                     + last_heads[h] + last_neurons[n]
+
+Widths between two measured ones are interpolated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.architecture import Architecture
+from thinfer.compress.costs import BlockCosts
+from thinfer.compress.ladder import Ladders
+from thinfer.core.codec import from_json, to_json
+from thinfer.core.files import write_atomic
+from thinfer.engine.base import Precision
+from thinfer.errors import DataError, UserError
+
+__all__ = ["BlockTimes", "LatencyTable", "load_table", "save_table"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockTimes:
+    """Seconds of one workload, by width.
+
+    Attributes:
+        base: of a model of one layer whose blocks are empty.
+        layer: of one more such layer.
+        heads: of an attention block, less an empty one, at the table's `head_widths`.
+        neurons: of an FFN block, likewise, at its `neuron_widths`.
+        last_heads: of the last layer's attention block.
+        last_neurons: of the last layer's FFN block.
+    """
+
+    base: float
+    layer: float
+    heads: tuple[float, ...]
+    neurons: tuple[float, ...]
+    last_heads: tuple[float, ...]
+    last_neurons: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyTable:
+    """What widths cost in one engine and precision on one machine.
+
+    Attributes:
+        engine: name of the engine.
+        precision: of its matrix products.
+        threads: threads of one call.
+        hidden: hidden size.
+        head_size: query, key and value size of a head.
+        head_widths: measured numbers of heads, from 0 to all.
+        neuron_widths: measured intermediate sizes, from 0 to all.
+        lengths: tokens of the texts of each workload.
+        workloads: `short`, `typical`, `long` (one text) and `batch` (32 texts as they arrive).
+        aims: speed-up asked for → the one that the table had to promise for the engine to reach
+            it; with them the same table gives the same widths, whatever the clock says that day.
+    """
+
+    KIND: ClassVar[str] = "thinfer.latency-table"
+    VERSION: ClassVar[int] = 1
+
+    engine: str
+    precision: Precision
+    threads: int
+    hidden: int
+    head_size: int
+    head_widths: tuple[int, ...]
+    neuron_widths: tuple[int, ...]
+    lengths: Mapping[str, tuple[int, ...]]
+    workloads: Mapping[str, BlockTimes]
+    aims: Mapping[str, float] = field(default_factory=dict)
+
+    def predict(self, architecture: Architecture, workload: str) -> float:
+        """Give the seconds that a model should take, tokenising not included.
+
+        Args:
+            architecture: at least one layer; no wider than what was measured.
+            workload: one of `workloads`.
+        """
+        times, layers = self.workloads[workload], architecture.layers
+        total = times.base + (len(layers) - 1) * times.layer
+        for index, layer in enumerate(layers):
+            is_last = index + 1 == len(layers)
+            total += float(self._heads(times, [layer.heads], is_last=is_last)[0])
+            total += float(self._neurons(times, [layer.ffn], is_last=is_last)[0])
+        return total
+
+    def costs(self, ladders: Ladders, workload: str) -> BlockCosts:
+        """Give the price of every option of every ladder, in seconds.
+
+        Args:
+            ladders: of a model that the table fits.
+            workload: one of `workloads`.
+        """
+        times, last = self.workloads[workload], len(ladders.heads) - 1
+        return BlockCosts(
+            heads=tuple(
+                self._heads(times, ladder.widths, is_last=index == last)
+                for index, ladder in enumerate(ladders.heads)
+            ),
+            neurons=tuple(
+                self._neurons(times, ladder.widths, is_last=index == last)
+                for index, ladder in enumerate(ladders.neurons)
+            ),
+        )
+
+    def check_fits(self, architecture: Architecture, *, threads: int) -> None:
+        """Check that a model can be priced with this table.
+
+        Args:
+            architecture: the dense model.
+            threads: threads of one call.
+
+        Raises:
+            UserError: the table was measured for another shape or number of threads.
+        """
+        widest = architecture.layers[0]
+        expected = _signature(architecture, threads)
+        got = (
+            f"hidden {self.hidden}, {self.head_widths[-1]} heads of {self.head_size}, "
+            f"intermediate {self.neuron_widths[-1]}, {self.threads} threads"
+        )
+        uniform = all(layer == widest for layer in architecture.layers)
+        if not uniform or expected != got:
+            what = "the latency table was measured for another model or number of threads"
+            raise UserError(what, expected=expected, got=got, do="measure it anew")
+
+    def _heads(
+        self, times: BlockTimes, widths: Sequence[int] | NDArray[np.int64], *, is_last: bool
+    ) -> NDArray[np.float64]:
+        return np.interp(widths, self.head_widths, times.last_heads if is_last else times.heads)
+
+    def _neurons(
+        self, times: BlockTimes, widths: Sequence[int] | NDArray[np.int64], *, is_last: bool
+    ) -> NDArray[np.float64]:
+        known = times.last_neurons if is_last else times.neurons
+        return np.interp(widths, self.neuron_widths, known)
+
+
+def load_table(path: Path) -> LatencyTable:
+    """Read a table.
+
+    Args:
+        path: a JSON file that `save_table` wrote.
+
+    Raises:
+        DataError: it cannot be read, or is something else.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        what = f"the latency table '{path}' cannot be read"
+        raise DataError(what, expected="JSON written by --latency-table", got=str(error)) from error
+    return from_json(LatencyTable, stored)
+
+
+def save_table(table: LatencyTable, path: Path) -> None:
+    """Write a table as JSON.
+
+    Args:
+        table: what to write.
+        path: the file; its folder exists.
+    """
+    write_atomic(path, json.dumps(to_json(table), indent=2))
+
+
+def _signature(architecture: Architecture, threads: int) -> str:
+    layer = architecture.layers[0]
+    return (
+        f"hidden {architecture.hidden}, {layer.heads} heads of {layer.value_size}, "
+        f"intermediate {layer.ffn}, {threads} threads"
+    )

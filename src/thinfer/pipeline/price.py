@@ -1,0 +1,223 @@
+"""Measure a latency table: small models of one and of five equal layers, timed in turn.
+
+Each has one kind of block at one width, and every other block empty; differences of their times
+are the prices. Weights and token ids are random: dense products take the same time whatever they
+multiply.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.architecture import Architecture, LayerShape
+from thinfer.core.clock import Clock
+from thinfer.core.progress import Progress
+from thinfer.engine.base import Engine, Precision
+from thinfer.engine.registry import open_engine_folder
+from thinfer.errors import UserError
+from thinfer.export.write import ExportRequest, write_engine
+from thinfer.measure.probe import HostProbe
+from thinfer.measure.timing import time_interleaved
+from thinfer.nn.encoder import EncoderClassifier
+from thinfer.pipeline.latency import BlockTimes, LatencyTable
+from thinfer.text.batch import Batch
+
+__all__ = ["TableRequest", "measure_table"]
+
+_DEPTH = 5  # layers of the deeper models: four equal ones and the last
+_ROUNDS = 12
+_VOCABULARY = 512
+# Of the calibration texts' lengths: what stands for a short, a typical and a long text.
+_QUANTILES = {"short": 0.1, "typical": 0.5, "long": 0.95}
+_BATCH_TEXTS = 32
+_BATCHES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRequest:
+    """What a table is measured for.
+
+    Attributes:
+        architecture: the dense model; all its layers have one shape.
+        engine: name of the engine.
+        precision: of its matrix products.
+        options: the engine's options of the dense form (how it uses its threads).
+        threads: threads of one call.
+        lengths: tokens of calibration texts, int64 `[texts]`.
+    """
+
+    architecture: Architecture
+    engine: str
+    precision: Precision
+    options: Mapping[str, int | float | str | bool]
+    threads: int
+    lengths: NDArray[np.int64]
+
+
+def measure_table(
+    request: TableRequest, *, rng: np.random.Generator, progress: Progress, clock: Clock
+) -> LatencyTable:
+    """Export small models of every width and time them in turn.
+
+    Args:
+        request: for what.
+        rng: draws weights, token ids and the texts of a batch.
+        progress: told of the work.
+        clock: times it.
+
+    Returns:
+        The table.
+
+    Raises:
+        UserError: the layers of the model differ: nothing was measured.
+    """
+    shape = request.architecture.layers[0]
+    if any(layer != shape for layer in request.architecture.layers):
+        what = "a latency table wants a model whose layers are alike"
+        raise UserError(what, got=str(request.architecture.layers))
+    head_widths = _spread(shape.heads, (1 / 4, 1 / 2, 3 / 4))
+    neuron_widths = _spread(shape.ffn, (1 / 8, 1 / 4, 1 / 2, 3 / 4))
+    shapes = [(heads, 0) for heads in head_widths] + [(0, ffn) for ffn in neuron_widths[1:]]
+    batches = _draw_batches(request, rng)
+    engines: dict[tuple[int, int, int], Engine] = {}
+    with tempfile.TemporaryDirectory(prefix="thinfer-") as root:
+        try:
+            with progress.task("small models for the latency table", 2 * len(shapes)) as advance:
+                for heads, ffn in shapes:
+                    for depth in (1, _DEPTH):
+                        folder = Path(root) / f"{heads}-{ffn}-{depth}"
+                        engines[heads, ffn, depth] = _open_small(
+                            request, replace(shape, heads=heads, ffn=ffn), depth, folder, batches
+                        )
+                        advance(1)
+            with progress.task("latency table", len(batches)) as advance:
+                workloads = {}
+                for name, parts in batches.items():
+                    seconds = _time(engines, parts, threads=request.threads, clock=clock)
+                    workloads[name] = _split(seconds, head_widths, neuron_widths)
+                    advance(1)
+        finally:
+            for engine in engines.values():
+                engine.close()
+    return LatencyTable(
+        engine=request.engine,
+        precision=request.precision,
+        threads=request.threads,
+        hidden=request.architecture.hidden,
+        head_size=shape.value_size,
+        head_widths=head_widths,
+        neuron_widths=neuron_widths,
+        lengths={
+            name: tuple(int(n) for part in parts for n in part.lengths)
+            for name, parts in batches.items()
+        },
+        workloads=workloads,
+    )
+
+
+def _spread(most: int, parts: Sequence[float]) -> tuple[int, ...]:
+    return tuple(sorted({0, min(1, most), *(round(most * part) for part in parts), most}))
+
+
+def _draw_batches(request: TableRequest, rng: np.random.Generator) -> dict[str, tuple[Batch, ...]]:
+    lengths = np.minimum(request.lengths, request.architecture.max_length)
+
+    def draw(sizes: NDArray[np.int64]) -> Batch:
+        ids = [rng.integers(0, _VOCABULARY, size=int(size)).tolist() for size in sizes]
+        return Batch.from_sequences(ids)
+
+    batches: dict[str, tuple[Batch, ...]] = {
+        name: (draw(np.array([round(float(np.quantile(lengths, part)))])),)
+        for name, part in _QUANTILES.items()
+    }
+    batches["batch"] = tuple(draw(rng.choice(lengths, size=_BATCH_TEXTS)) for _ in range(_BATCHES))
+    return batches
+
+
+def _open_small(
+    request: TableRequest,
+    layer: LayerShape,
+    depth: int,
+    folder: Path,
+    batches: Mapping[str, tuple[Batch, ...]],
+) -> Engine:
+    architecture = replace(request.architecture, layers=(layer,) * depth, vocab=_VOCABULARY)
+    folder.mkdir()
+    spec = write_engine(
+        request.engine,
+        request.precision,
+        ExportRequest(
+            weights=EncoderClassifier(architecture).weights(),
+            architecture=architecture,
+            folder=folder,
+            pad_id=0,
+            calibration=batches["batch"][0],
+        ),
+    )
+    # A small model would use its threads in another way than the one that it stands for.
+    return open_engine_folder(
+        folder,
+        replace(spec, options={**spec.options, **request.options}),
+        architecture,
+        pad_id=0,
+        threads=request.threads,
+    )
+
+
+def _time(
+    engines: Mapping[tuple[int, int, int], Engine],
+    batches: Sequence[Batch],
+    *,
+    threads: int,
+    clock: Clock,
+) -> dict[tuple[int, int, int], float]:
+    def call(engine: Engine) -> None:
+        for batch in batches:
+            engine.run(batch)
+
+    names = {"-".join(map(str, key)): key for key in engines}
+    samples = time_interleaved(
+        {name: lambda engine=engines[key]: call(engine) for name, key in names.items()},  # type: ignore[misc]  # default binds the loop's value
+        rounds=_ROUNDS,
+        most_rounds=_ROUNDS * 5 // 4,
+        warmups=2,
+        clock=clock,
+        probe=HostProbe(threads=threads, clock=clock),
+    )
+    return {key: samples[name].median_s / len(batches) for name, key in names.items()}
+
+
+def _split(
+    seconds: Mapping[tuple[int, int, int], float],
+    head_widths: Sequence[int],
+    neuron_widths: Sequence[int],
+) -> BlockTimes:
+    """Give the parts of the sum above from the times of whole models."""
+    base = seconds[0, 0, 1]
+    layer = max(0.0, (seconds[0, 0, _DEPTH] - base) / (_DEPTH - 1))
+
+    def last(heads: int, ffn: int) -> float:
+        return seconds[heads, ffn, 1] - base
+
+    def inner(heads: int, ffn: int) -> float:
+        return (seconds[heads, ffn, _DEPTH] - seconds[heads, ffn, 1]) / (_DEPTH - 1) - layer
+
+    return BlockTimes(
+        base=base,
+        layer=layer,
+        heads=_rising([inner(width, 0) for width in head_widths]),
+        neurons=_rising([inner(0, width) for width in neuron_widths]),
+        last_heads=_rising([last(width, 0) for width in head_widths]),
+        last_neurons=_rising([last(0, width) for width in neuron_widths]),
+    )
+
+
+def _rising(values: Sequence[float]) -> tuple[float, ...]:
+    """Noise must not make a wider block the cheaper one."""
+    return tuple(np.maximum.accumulate(np.maximum(values, 0.0)).tolist())

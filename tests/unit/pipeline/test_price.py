@@ -1,0 +1,48 @@
+"""Measuring a latency table in the real engine, on a shape small enough for a test."""
+
+import numpy as np
+import pytest
+
+from tests.support.toy_models import toy_architecture
+from thinfer.core.clock import SystemClock
+from thinfer.core.progress import SilentProgress
+from thinfer.errors import UserError
+from thinfer.pipeline.latency import LatencyTable
+from thinfer.pipeline.price import TableRequest, measure_table
+
+pytest.importorskip("onnxruntime", reason="the table is measured in an engine")
+
+LENGTHS = np.array([4, 6, 8, 12, 12, 10], dtype=np.int64)
+
+
+def measure(layers: tuple[tuple[int, int], ...]) -> LatencyTable:
+    request = TableRequest(
+        architecture=toy_architecture(layers),
+        engine="onnxruntime",
+        precision="int8",
+        options={"parallel": "groups"},
+        threads=1,
+        lengths=LENGTHS,
+    )
+    return measure_table(
+        request, rng=np.random.default_rng(0), progress=SilentProgress(), clock=SystemClock()
+    )
+
+
+def test_a_table_has_rising_prices_from_nothing_to_all() -> None:
+    table = measure(((4, 32), (4, 32)))
+    assert (table.head_widths, table.neuron_widths) == ((0, 1, 2, 3, 4), (0, 1, 4, 8, 16, 24, 32))
+    assert set(table.workloads) == {"short", "typical", "long", "batch"}
+    assert len(table.lengths["batch"]) == 64
+    assert set(table.lengths["batch"]) <= set(LENGTHS.tolist())
+    for times in table.workloads.values():
+        assert times.base > 0
+        for prices in (times.heads, times.neurons, times.last_heads, times.last_neurons):
+            assert prices[0] >= 0
+            assert list(prices) == sorted(prices)
+    table.check_fits(toy_architecture(((4, 32), (4, 32))), threads=1)
+
+
+def test_layers_of_different_shapes_are_refused() -> None:
+    with pytest.raises(UserError, match="alike"):
+        measure(((4, 32), (2, 32)))
