@@ -37,7 +37,7 @@ def command(
     ] = None,
     retrain: Annotated[str, typer.Option(help="none, or short: distil after pruning.")] = "none",
     unlabelled: Annotated[
-        Path | None, typer.Option(help="More text that the vocabulary must cover.")
+        Path | None, typer.Option(help="More text: the vocabulary covers it, --retrain learns.")
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Begin no new candidate after so long.")

@@ -19,9 +19,10 @@ from thinfer.core.progress import Progress
 from thinfer.errors import DataError, UserError
 from thinfer.nn.checkpoint import Checkpoint
 from thinfer.nn.encoder import EncoderClassifier, Layer
-from thinfer.nn.loss import LossFn, make_teacher_loss
+from thinfer.nn.loss import LossFn, Targets, make_teacher_loss
 from thinfer.nn.predict import Inputs, compute_logits
 from thinfer.nn.train import Encoded, TrainSettings, train_classifier
+from thinfer.text.batch import Batch
 
 __all__ = ["DistillSettings", "distill"]
 
@@ -58,6 +59,7 @@ def distill(
     train: Encoded,
     *,
     dev: Encoded,
+    unlabelled: Batch | None = None,
     settings: DistillSettings,
     progress: Progress,
     clock: Clock,
@@ -69,6 +71,7 @@ def distill(
         teacher: the state before pruning, with the same vocabulary.
         train: texts with labels.
         dev: texts with labels that choose the epoch.
+        unlabelled: more texts; the teacher's answers stand in for their labels.
         settings: how.
         progress: told of batches and epochs.
         clock: for the time limit.
@@ -87,7 +90,8 @@ def distill(
         what = "the student does not fit its teacher"
         raise DataError(what, expected=theirs, got=ours, do="prune the vocabulary after it")
     master = teacher.module().requires_grad_(False)
-    loss_fn = _make_loss(master, train, pad_id=teacher.pad_id, settings=settings)
+    train, taught = _answer(master, train, unlabelled, pad_id=teacher.pad_id)
+    loss_fn = _make_loss(master, train.targets, taught, settings)
     before = _count_right(state.module(), dev, state.pad_id)
     trained, told = train_classifier(
         _as_checkpoint(state),
@@ -100,6 +104,8 @@ def distill(
     )
     after = _count_right(trained.model, dev, state.pad_id)
     details = {
+        "rows": len(train.batch),
+        "unlabelled_rows": 0 if unlabelled is None else len(unlabelled),
         "epochs": told.epochs,
         "best_epoch": told.best_epoch,
         "stopped": told.stopped,
@@ -114,12 +120,30 @@ def distill(
     return state.replace(report, weights=trained.model.weights()), report
 
 
+def _answer(
+    teacher: EncoderClassifier, train: Encoded, unlabelled: Batch | None, *, pad_id: int
+) -> tuple[Encoded, NDArray[np.float32]]:
+    """Give all rows to learn from, labelled by the teacher where need be, and its logits."""
+    if unlabelled is None or not len(unlabelled):
+        return train, compute_logits(teacher, train.batch, pad_id=pad_id)
+    batch = Batch.concatenate([train.batch, unlabelled])
+    taught = compute_logits(teacher, batch, pad_id=pad_id)
+    more = taught[len(train.batch) :]
+    if train.targets.ndim == 1:
+        answers: NDArray[np.int64] = more.argmax(axis=1)
+        return Encoded(batch=batch, targets=np.concatenate([train.targets, answers])), taught
+    several = (more > 0).astype(np.float32)
+    return Encoded(batch=batch, targets=np.concatenate([train.targets, several])), taught
+
+
 def _make_loss(
-    teacher: EncoderClassifier, train: Encoded, *, pad_id: int, settings: DistillSettings
+    teacher: EncoderClassifier,
+    targets: Targets,
+    taught: NDArray[np.float32],
+    settings: DistillSettings,
 ) -> LossFn:
-    taught = compute_logits(teacher, train.batch, pad_id=pad_id)
     class_loss = make_teacher_loss(
-        train.targets, taught, temperature=settings.temperature, alpha=settings.alpha
+        targets, taught, temperature=settings.temperature, alpha=settings.alpha
     )
     if not settings.hidden_weight:
         return class_loss

@@ -55,7 +55,8 @@ class DataSets:
         train: calibrates, covers, retrains.
         dev: chooses.
         test: judges; rows that leaked from train or dev are left out.
-        unlabelled: more text to cover, if any.
+        unlabelled: more text to cover and to distil on, if any; what stands in dev or test is
+            left out.
         facts: rows, leaked and dropped rows, digests; for the report.
         warnings: what the user should know of the data.
     """
@@ -63,7 +64,7 @@ class DataSets:
     train: LabelledSet
     dev: LabelledSet
     test: LabelledSet
-    unlabelled: tuple[str, ...]
+    unlabelled: Corpus | None
     facts: Mapping[str, Any]
     warnings: tuple[str, ...]
 
@@ -138,11 +139,22 @@ def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
         "dropped": dropped,
         "test_digest": sets["test"].corpus.digest,
     }
-    unlabelled: tuple[str, ...] = ()
-    if request.unlabelled is not None:
-        extra = read_corpus(request.unlabelled, text_column=request.text_column, need_labels=False)
-        unlabelled = (*extra.texts, *(extra.pairs or ()))
+    unlabelled = _load_unlabelled(request, read)
+    if unlabelled is not None:
+        facts["unlabelled"] = len(unlabelled)
     return DataSets(**sets, unlabelled=unlabelled, facts=facts, warnings=tuple(warnings))
+
+
+def _load_unlabelled(request: DataRequest, read: Mapping[str, Corpus]) -> Corpus | None:
+    if request.unlabelled is None:
+        return None
+    extra = read_corpus(request.unlabelled, text_column=request.text_column, need_labels=False)
+    if (extra.pairs is None) != (read["train"].pairs is None):
+        what = f"'{extra.name}' and '{read['train'].name}' do not have the same text columns"
+        raise DataError(what, expected="single texts in both, or pairs in both")
+    # A student that has seen its teacher's answers to the test texts would look too good.
+    seen = {row for name in ("dev", "test") for row in find_leaks(read[name], extra).rows}
+    return without(extra, sorted(seen))
 
 
 def _require_classes(name: str, part: LabelledSet) -> None:

@@ -123,5 +123,5 @@ def covering_texts(sets: DataSets) -> Sequence[str]:
     Args:
         sets: the labelled text.
     """
-    corpus = sets.train.corpus
-    return [*corpus.texts, *(corpus.pairs or ()), *sets.unlabelled]
+    parts = [sets.train.corpus, *([sets.unlabelled] if sets.unlabelled else [])]
+    return [text for part in parts for text in (*part.texts, *(part.pairs or ()))]

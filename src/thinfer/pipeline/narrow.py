@@ -225,6 +225,7 @@ class Cutter:
         job = self._job
         if job.request.retrain == "none":
             return small
+        more = job.sets.unlabelled
         train, dev = (_encoded(part, small) for part in (job.sets.train, job.sets.dev))
         schedule = replace(DistillSettings().train, epochs=_RETRAIN_EPOCHS, seed=job.request.seed)
         trained, report = distill(
@@ -232,6 +233,9 @@ class Cutter:
             self._dense.state,
             train,
             dev=dev,
+            unlabelled=None
+            if more is None
+            else small.tokenizer.encode(more.texts, more.pairs).batch,
             settings=DistillSettings(train=schedule),
             progress=job.progress,
             clock=job.clock,

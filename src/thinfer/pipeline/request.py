@@ -27,7 +27,7 @@ class DataRequest:
         text_column: name of the text column; `text` when absent.
         label_column: name of the label column; `label` when absent.
         normal_label: the label that is no finding, if there is one.
-        unlabelled: more text that the vocabulary must cover, if any.
+        unlabelled: more text that the vocabulary covers and retraining learns from, if any.
     """
 
     train: Path

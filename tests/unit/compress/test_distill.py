@@ -93,3 +93,25 @@ def test_another_vocabulary_is_refused() -> None:
 def test_impossible_settings_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises(UserError, match="settings of distillation"):
         DistillSettings(**setting)  # type: ignore[arg-type]
+
+
+def test_unlabelled_text_teaches_a_student_that_saw_few_labels() -> None:
+    few = encoded(60, 11)
+    more, _ = toy_task(1200, seed=14)
+    batch, labels = toy_task(800, seed=13)
+    accuracies = []
+    for unlabelled in (None, more):
+        after, report = distill(
+            student(),
+            trained_state(),
+            few,
+            dev=encoded(400, 12),
+            unlabelled=unlabelled,
+            settings=DistillSettings(train=TRAIN),
+            progress=SilentProgress(),
+            clock=ManualClock(),
+        )
+        assert report.details["unlabelled_rows"] == (0 if unlabelled is None else 1200)
+        assert report.details["rows"] == 60 + report.details["unlabelled_rows"]
+        accuracies.append(accuracy_of(after, batch, labels))
+    assert accuracies[1] > accuracies[0] + 0.05

@@ -83,7 +83,24 @@ def test_unlabelled_text_is_read_without_labels(tmp_path: Path) -> None:
     load(tmp_path)
     (tmp_path / "more.txt").write_text("one\ntwo\n")
     sets = load_sets(request(tmp_path, tmp_path / "more.txt"), LABELS)
-    assert sets.unlabelled == ("one", "two")
+    assert sets.unlabelled is not None
+    assert sets.unlabelled.texts == ("one", "two")
+    assert sets.facts["unlabelled"] == 2
+
+
+def test_unlabelled_text_that_stands_in_dev_or_test_is_left_out(tmp_path: Path) -> None:
+    load(tmp_path)
+    (tmp_path / "more.txt").write_text(f"one\n{DEV[0][0]}\n{TEST[0][0]}\ntrain 0\n")
+    sets = load_sets(request(tmp_path, tmp_path / "more.txt"), LABELS)
+    assert sets.unlabelled is not None
+    assert sets.unlabelled.texts == ("one", "train 0")
+
+
+def test_unlabelled_pairs_beside_single_texts_are_refused(tmp_path: Path) -> None:
+    load(tmp_path)
+    (tmp_path / "more.csv").write_text("text,text_pair\none,two\n")
+    with pytest.raises(DataError, match="same text columns"):
+        load_sets(request(tmp_path, tmp_path / "more.csv"), LABELS)
 
 
 def test_the_head_of_a_set_keeps_texts_and_truth_together(tmp_path: Path) -> None:
