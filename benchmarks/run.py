@@ -11,7 +11,9 @@ import sys
 
 from benchmarks.settings import ROOT, make_parser, say
 
-STEPS = ("fit_teachers", "compress_sets", "parity", "agreement", "speed", "services", "render")
+STEPS = (
+    "fit_teachers", "compress_sets", "prune", "parity", "agreement", "speed", "services", "render",
+)  # fmt: skip
 
 
 def main() -> None:
