@@ -35,7 +35,9 @@ def command(
     latency_table: Annotated[
         Path | None, typer.Option(help="Prices of widths: read, or measured and written here.")
     ] = None,
-    retrain: Annotated[str, typer.Option(help="none, or short: distil after pruning.")] = "none",
+    retrain: Annotated[
+        str, typer.Option(help="none, short (distil after pruning) or full (in two cuts).")
+    ] = "none",
     unlabelled: Annotated[
         Path | None, typer.Option(help="More text: the vocabulary covers it, --retrain learns.")
     ] = None,

@@ -12,7 +12,7 @@ from thinfer.errors import UserError
 
 __all__ = ["CompressRequest", "DataRequest", "parse_speedups", "parse_widths"]
 
-RETRAIN = ("none", "short")
+RETRAIN = ("none", "short", "full")
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
@@ -51,7 +51,8 @@ class CompressRequest:
         widths: encoder cost that shall stay, each in 0 … 1; empty = found by trying.
         speedups: throughput to the dense form's in the same engine, each over 1.
         latency_table: prices of widths: read where the file exists, else written to it.
-        retrain: `none`, or `short` distillation after pruning.
+        retrain: `none`; `short`: distillation after pruning; `full`: pruned in two cuts, distilled
+            after each, for longer.
         precisions: precisions to try; `auto` = all that this machine has.
         engines: engines to try; `auto` = all that are installed.
         threads: threads of one call; None = the usable cores.
@@ -73,7 +74,7 @@ class CompressRequest:
     widths: tuple[Fraction, ...] = ()
     speedups: tuple[float, ...] = ()
     latency_table: Path | None = None
-    retrain: Literal["none", "short"] = "none"
+    retrain: Literal["none", "short", "full"] = "none"
     precisions: tuple[str, ...] = ("auto",)
     engines: tuple[str, ...] = ("auto",)
     threads: int | None = None
