@@ -83,3 +83,29 @@ def test_a_bad_option_is_2(
     assert all(part in said for part in parts)
     assert "Traceback" not in said
     assert not out.exists()
+
+
+def test_a_teacher_answers_labelled_and_unlabelled_text(capsys: Capture, tmp_path: Path) -> None:
+    more = tmp_path / "more.txt"
+    dev = small_task().dev.read_text(encoding="utf-8").splitlines()[1].rsplit(",", 1)[0]
+    more.write_text(f"加我微信领红包\nnice weather today\n{dev.strip(chr(34))}\n", encoding="utf-8")
+    words = ["fit", small_task().model, *sets(), "--out", tmp_path / "student", "--epochs", "1"]
+    taught = [*words, "--teacher", small_task().model, "--unlabelled", more, "--precision", "fp32"]
+    result, _ = run_json(capsys, *taught)
+    assert result["unlabelled"] == 2  # what stands in dev is left out
+    assert max(result["report"]["dev_accuracy"]) > 0.5
+
+
+def test_a_teacher_with_other_labels_is_refused(capsys: Capture, tmp_path: Path) -> None:
+    rows = small_task().train.read_text(encoding="utf-8").replace(",normal\n", ",harmless\n")
+    (tmp_path / "train.csv").write_text(rows, encoding="utf-8")
+    words = ["fit", "ernie-3.0-nano", "--train", tmp_path / "train.csv"]
+    words += ["--dev", tmp_path / "train.csv", "--out", tmp_path / "out", "--vocabulary", "600"]
+    assert main([*map(str, words), "--teacher", str(small_task().model)]) == 3
+    assert "the teacher has other labels" in capsys.readouterr().err
+
+
+def test_unlabelled_text_without_a_teacher_is_refused(capsys: Capture, tmp_path: Path) -> None:
+    words = ["fit", small_task().model, *sets(), "--out", tmp_path / "out"]
+    assert main([*map(str, words), "--unlabelled", str(small_task().dev)]) == 2
+    assert "without a teacher" in capsys.readouterr().err

@@ -26,6 +26,12 @@ def command(
         int | None, typer.Option(help="Longest text in tokens; kept with the model.")
     ] = None,
     vocabulary: Annotated[int, typer.Option(help="Most tokens a preset learns.")] = 12_000,
+    teacher: Annotated[
+        str | None, typer.Option(help="A larger model with the same labels to learn from.")
+    ] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="More text, for the teacher to answer.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop training after so long.")] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
@@ -64,6 +70,8 @@ def command(
         learning_rate=learning_rate,
         max_length=max_length,
         vocabulary=vocabulary,
+        teacher=teacher,
+        unlabelled=unlabelled,
         text_column=text_column,
         label_column=label_column,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from thinfer.nn.presets import PRESETS, build_preset
 from thinfer.nn.save import WRITTEN, save_checkpoint
 from thinfer.nn.train import Encoded, TrainSettings, train_classifier
 from thinfer.pipeline.data import LabelledSet, label_corpus
+from thinfer.pipeline.teach import make_lesson
 from thinfer.quality.labels import LabelSet
 from thinfer.text.corpus import Corpus, read_corpus
 from thinfer.text.learn import learn_wordpiece
-from thinfer.text.splits import find_leaks
+from thinfer.text.splits import find_leaks, without
 
 __all__ = ["FitRequest", "fit"]
 
@@ -43,6 +45,8 @@ class FitRequest:
         learning_rate: peak; None takes 5e-4 for a preset and 5e-5 for a checkpoint.
         max_length: longest text in tokens; None keeps the checkpoint's (a preset's: 128).
         vocabulary: most tokens that a preset learns from the training text.
+        teacher: a model with the same labels whose answers are learned as well.
+        unlabelled: more text for the teacher to answer; needs a teacher.
         text_column: name of the text column.
         label_column: name of the label column.
     """
@@ -55,8 +59,15 @@ class FitRequest:
     learning_rate: float | None = None
     max_length: int | None = None
     vocabulary: int = 12_000
+    teacher: str | None = None
+    unlabelled: Path | None = None
     text_column: str | None = None
     label_column: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.unlabelled is not None and self.teacher is None:
+            what = "unlabelled text has no use without a teacher"
+            raise UserError(what, expected="--teacher MODEL beside --unlabelled")
 
 
 def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, Any]:
@@ -70,8 +81,9 @@ def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, A
         clock: times it.
 
     Returns:
-        The result as JSON: `out`, `labels`, `leftovers`, `max_length`, `train`, `dev`, `dropped`
-        (rows without a text), `dev_in_train` (dev rows whose text is a training row's), `report`.
+        The result as JSON: `out`, `labels`, `leftovers`, `max_length`, `train`, `unlabelled`,
+        `dev`, `dropped` (rows without a text), `dev_in_train` (dev rows whose text is a training
+        row's), `report`.
 
     Raises:
         DataError: the training text holds one class only, or the files do not fit the model.
@@ -89,19 +101,27 @@ def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, A
             got=str(list(names)),
             do="give a file that holds every class, or name the right --label-column",
         )
-    checkpoint = _start(request, train, names)
+    more = _read_unlabelled(request, dev)
+    checkpoint = _start(request, [train, *([more] if more else [])], names)
     labels = LabelSet(checkpoint.labels)
     settings = _settings(request)
     work = request.out.with_name(f"{request.out.name}.work")
     with lock_folder(work):
+        rows, loss_fn = _encode(label_corpus(train, labels), checkpoint), None
+        resume = "train"
+        if request.teacher is not None:
+            part = label_corpus(train, labels)
+            lesson = make_lesson(request.teacher, checkpoint, part, more, progress=progress)
+            rows, loss_fn, resume = lesson.rows, lesson.loss_fn, f"train-{lesson.digest}"
         trained, report = train_classifier(
             checkpoint,
-            _encode(label_corpus(train, labels), checkpoint),
+            rows,
             dev=_encode(label_corpus(dev, labels), checkpoint),
             settings=settings,
             progress=progress,
             clock=clock,
-            resume_folder=work / "train",
+            resume_folder=work / resume,
+            loss_fn=loss_fn,
         )
         save_checkpoint(trained, request.out)
     return {
@@ -110,6 +130,7 @@ def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, A
         "leftovers": list(trained.leftovers),
         "max_length": trained.max_length,
         "train": len(train),
+        "unlabelled": 0 if more is None else len(more),
         "dev": len(dev),
         "dropped": train.dropped_empty + dev.dropped_empty,
         "dev_in_train": len(find_leaks(train, dev).rows),
@@ -140,11 +161,18 @@ def _settings(request: FitRequest) -> TrainSettings:
     return dataclasses.replace(request.settings, learning_rate=rate)
 
 
-def _start(request: FitRequest, train: Corpus, names: tuple[str, ...]) -> Checkpoint:
+def _read_unlabelled(request: FitRequest, dev: Corpus) -> Corpus | None:
+    if request.unlabelled is None:
+        return None
+    more = read_corpus(request.unlabelled, text_column=request.text_column, need_labels=False)
+    return without(more, find_leaks(dev, more).rows)
+
+
+def _start(request: FitRequest, parts: Sequence[Corpus], names: tuple[str, ...]) -> Checkpoint:
     if request.model not in PRESETS:
         return load_checkpoint(request.model, classes=names, max_length=request.max_length)
     length = request.max_length or _PRESET_LENGTH
-    texts = [*train.texts, *(train.pairs or ())]
+    texts = [text for part in parts for text in (*part.texts, *(part.pairs or ()))]
     tokenizer = learn_wordpiece(texts, size=request.vocabulary, max_length=length)
     return build_preset(
         request.model,
