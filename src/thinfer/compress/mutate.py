@@ -35,7 +35,7 @@ class SearchSettings:
         max_tokens: most tokens of calibration text that judge.
     """
 
-    evaluations: int = 40
+    evaluations: int = 32
     spread: float = 0.7
     share: float = 0.3
     pinned: float = 0.3

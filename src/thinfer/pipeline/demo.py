@@ -32,6 +32,7 @@ class DemoRequest:
         rows: of train, dev and test.
         model: the size that is trained.
         settings: of the training.
+        learning_rate: its peak.
         floors: what must hold.
         widths: encoder cost that shall stay.
         question: the text that the service is asked about.
@@ -43,8 +44,10 @@ class DemoRequest:
     rows: tuple[int, int, int] = (6000, 1500, 4000)
     model: str = "ernie-3.0-nano"
     settings: TrainSettings = field(
-        default_factory=lambda: TrainSettings(epochs=3, max_minutes=1.75)
+        # Small batches: from nothing, so few rows want many steps.
+        default_factory=lambda: TrainSettings(epochs=4, batch_size=16, max_minutes=2.0)
     )
+    learning_rate: float = 3e-4
     floors: tuple[str, ...] = ("flagged_recall>=99%", "accuracy>=99%")
     widths: tuple[Fraction, ...] = (Fraction(2, 3),)
     question: str = "加我领取免费金币，先到先得"
@@ -86,6 +89,7 @@ def run_demo(request: DemoRequest, *, progress: Progress, clock: Clock) -> Demo:
             dev=data.dev,
             out=teacher,
             settings=request.settings,
+            learning_rate=request.learning_rate,
             max_length=64,
             vocabulary=6000,
         ),
