@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 from thinfer.compress.costs import BlockCosts
 from thinfer.compress.ladder import Ladder, Ladders
 from thinfer.compress.prune import PruneTarget, SearchSettings, prune_to
-from thinfer.compress.score import Scores, score_activation, score_fisher, score_magnitude
+from thinfer.compress.score import (
+    Scores,
+    mask_from_scores,
+    measure_fisher,
+    rearrange_mask,
+    score_activation,
+    score_magnitude,
+    score_taylor,
+)
 from thinfer.compress.state import State
+from thinfer.compress.surgery import cut
 from thinfer.pipeline.latency import LatencyTable
 from thinfer.text.batch import Batch
 
@@ -88,11 +97,23 @@ def activation(case: Case, speedup: float, seed: int) -> State:
     return _globally(case, speedup, score_activation(case.state.module(), _some(case)))
 
 
-def fisher(case: Case, speedup: float, seed: int) -> State:
-    """Smallest diagonal Fisher information of the gates first; no repair."""
+def taylor(case: Case, speedup: float, seed: int) -> State:
+    """Smallest absolute gradient of the gates first; no repair."""
     del seed
     state = case.state
-    return _globally(case, speedup, score_fisher(state.module(), _some(case), pad_id=state.pad_id))
+    return _globally(case, speedup, score_taylor(state.module(), _some(case), pad_id=state.pad_id))
+
+
+def fisher(case: Case, speedup: float, seed: int) -> State:
+    """Smallest Fisher information of the gates first, then rearranged; no repair."""
+    del seed
+    state = case.state
+    found = measure_fisher(state.module(), _some(case), pad_id=state.pad_id)
+    small = _globally(case, speedup, found.scores)
+    widths = [(layer.heads, layer.ffn) for layer in small.architecture.layers]
+    heads, neurons = zip(*widths, strict=True)
+    mask = mask_from_scores(found.scores, heads=heads, neurons=neurons)
+    return cut(state, rearrange_mask(mask, found))
 
 
 def at_random(case: Case, speedup: float, seed: int) -> State:
@@ -112,7 +133,8 @@ METHODS: Mapping[str, Method] = {
     "uniform width": uniform,
     "magnitude": magnitude,
     "activation": activation,
-    "Fisher": fisher,
+    "Taylor": taylor,
+    "Fisher, rearranged": fisher,
     "random": at_random,
 }
 SEEDED = ("thinfer",)

@@ -1,20 +1,27 @@
 """Every method gives scores of the right shape and finds a structure that does nothing."""
 
+import itertools
+
 import numpy as np
 import pytest
+import torch
 
-from tests.support.toy_models import toy_architecture, toy_batch, toy_state
+from tests.support.toy_models import logits_of, toy_architecture, toy_batch, toy_state
 from thinfer.compress.score import (
     Scores,
     mask_from_scores,
+    measure_fisher,
+    rearrange_mask,
     score_activation,
     score_fisher,
     score_magnitude,
+    score_taylor,
 )
 from thinfer.compress.state import State
+from thinfer.compress.surgery import cut
 from thinfer.errors import DataError
 
-METHODS = ("magnitude", "activation", "fisher")
+METHODS = ("magnitude", "activation", "taylor", "fisher")
 BATCH = toy_batch(6)
 
 
@@ -23,7 +30,8 @@ def score(method: str, state: State) -> Scores:
         return score_magnitude(state.weights, state.architecture)
     if method == "activation":
         return score_activation(state.module(), BATCH)
-    return score_fisher(state.module(), BATCH, pad_id=state.pad_id)
+    chosen = score_taylor if method == "taylor" else score_fisher
+    return chosen(state.module(), BATCH, pad_id=state.pad_id)
 
 
 def with_idle(state: State) -> State:
@@ -81,3 +89,52 @@ def test_mask_keeps_the_best(count: int, kept: list[int]) -> None:
     mask = mask_from_scores(scores, heads=[count], neurons=[count])
     assert np.flatnonzero(mask.heads[0]).tolist() == kept
     assert np.flatnonzero(mask.neurons[0]).tolist() == list(range(count))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_none_one_and_all_heads_can_be_kept(method: str, count: int) -> None:
+    state = toy_state()
+    scores = score(method, state)
+    mask = mask_from_scores(scores, heads=[count, count], neurons=[32, 32])
+    small = cut(state, mask)
+    assert [layer.heads for layer in small.architecture.layers] == [count, count]
+    logits = logits_of(small, BATCH)
+    assert torch.isfinite(logits).all()
+    assert torch.equal(logits, logits_of(state, BATCH)) == (count == 4)
+
+
+def test_the_diagonal_of_the_fisher_matrices_is_the_fisher_score() -> None:
+    state = toy_state()
+    scores = score_fisher(state.module(), BATCH, pad_id=0)
+    fisher = measure_fisher(state.module(), BATCH, pad_id=0)
+    for one, other in zip(fisher.scores.neurons, scores.neurons, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+def test_rearranging_ends_where_no_swap_is_better() -> None:
+    state = toy_state()
+    fisher = measure_fisher(state.module(), toy_batch(40), pad_id=0)
+    worst = Scores(
+        heads=tuple(-np.diag(matrix) for matrix in fisher.heads),
+        neurons=tuple(-np.diag(matrix) for matrix in fisher.neurons),
+    )
+    mask = mask_from_scores(worst, heads=[2, 2], neurons=[16, 16])
+    better = rearrange_mask(mask, fisher)
+
+    def loss(stays: np.ndarray, matrix: np.ndarray) -> float:
+        gone = ~stays
+        return float(gone @ matrix @ gone)
+
+    blocks = [
+        *zip(better.heads, mask.heads, fisher.heads, strict=True),
+        *zip(better.neurons, mask.neurons, fisher.neurons, strict=True),
+    ]
+    for stays, before, matrix in blocks:
+        assert stays.sum() == before.sum()
+        assert loss(stays, matrix) <= loss(before, matrix)
+        for back, out in itertools.product(np.flatnonzero(~stays), np.flatnonzero(stays)):
+            other = stays.copy()
+            other[[back, out]] = True, False
+            assert loss(other, matrix) >= loss(stays, matrix) - 1e-9
+    assert loss(better.neurons[0], fisher.neurons[0]) < loss(mask.neurons[0], fisher.neurons[0])

@@ -1,0 +1,59 @@
+"""Gradients of the loss at every head's and neuron's gate, one text at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from thinfer.errors import DataError
+from thinfer.nn.encoder import EncoderClassifier
+from thinfer.text.batch import Batch
+
+__all__ = ["gate_gradients"]
+
+
+def gate_gradients(
+    module: EncoderClassifier,
+    batch: Batch,
+    *,
+    pad_id: int,
+    labels: NDArray[np.int64] | None = None,
+) -> Iterator[tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]]:
+    """Give, text by text, the gradient of the cross entropy at gates that stand at 1.
+
+    Args:
+        module: the model, in evaluation mode; its parameters' `requires_grad` is switched off.
+        batch: texts; each is one pass.
+        pad_id: token id of the padding.
+        labels: true classes, int64 `[sequences]`; the model's own answers when absent.
+
+    Yields:
+        Per layer float64 `[heads]`, and per layer float64 `[ffn]`.
+
+    Raises:
+        DataError: labels and texts differ in number.
+    """
+    if labels is not None and len(labels) != len(batch):
+        what = "labels and calibration texts differ in number"
+        raise DataError(what, expected=f"{len(batch)} labels", got=f"{len(labels)}")
+    module.requires_grad_(False)
+    shapes = module.architecture.layers
+    widths = [*(shape.heads for shape in shapes), *(shape.ffn for shape in shapes)]
+    for row in range(len(batch)):
+        inputs = [torch.from_numpy(part) for part in batch.select([row]).padded(pad_id)]
+        gates = [torch.ones(width, requires_grad=True) for width in widths]
+        heads, neurons = gates[: len(shapes)], gates[len(shapes) :]
+        logits = module(*inputs, head_gates=heads, neuron_gates=neurons)
+        answer = logits.argmax(1) if labels is None else torch.tensor([int(labels[row])])
+        loss = functional.cross_entropy(logits, answer)
+        # A dropped block has gates of width 0, or none that the loss reaches.
+        found = torch.autograd.grad(loss, gates, allow_unused=True)
+        gradients = [
+            np.zeros(width) if gradient is None else gradient.double().numpy()
+            for width, gradient in zip(widths, found, strict=True)
+        ]
+        yield gradients[: len(shapes)], gradients[len(shapes) :]

@@ -1,0 +1,43 @@
+"""Importance by the first-order change of the loss when a gate closes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.compress.score.gradient import gate_gradients
+from thinfer.compress.score.scores import Scores
+from thinfer.nn.encoder import EncoderClassifier
+from thinfer.text.batch import Batch
+
+__all__ = ["score_taylor"]
+
+
+def score_taylor(
+    module: EncoderClassifier,
+    batch: Batch,
+    *,
+    pad_id: int,
+    labels: NDArray[np.int64] | None = None,
+) -> Scores:
+    """Give the mean absolute gradient of the loss at every head's and neuron's gate.
+
+    Args:
+        module: the model, in evaluation mode.
+        batch: calibration texts; each is one pass, so a few hundred are plenty.
+        pad_id: token id of the padding.
+        labels: true classes, int64 `[sequences]`; the model's own answers when absent.
+
+    Returns:
+        `E |∂L/∂gate|` over texts (Michel, Levy & Neubig 2019, equation 3).
+
+    Raises:
+        DataError: labels and texts differ in number.
+    """
+    shapes = module.architecture.layers
+    heads = [np.zeros(shape.heads) for shape in shapes]
+    neurons = [np.zeros(shape.ffn) for shape in shapes]
+    for own, others in gate_gradients(module, batch, pad_id=pad_id, labels=labels):
+        for total, gradient in zip((*heads, *neurons), (*own, *others), strict=True):
+            total += np.abs(gradient) / len(batch)
+    return Scores(heads=tuple(heads), neurons=tuple(neurons))
