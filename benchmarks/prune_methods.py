@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from thinfer.compress.costs import BlockCosts
-from thinfer.compress.ladder import Ladder, Ladders
+from benchmarks.prune_case import Case
+from thinfer.compress.ladder import Ladder
 from thinfer.compress.prune import PruneTarget, SearchSettings, prune_to
 from thinfer.compress.score import (
     Scores,
@@ -22,37 +22,17 @@ from thinfer.compress.score import (
 )
 from thinfer.compress.state import State
 from thinfer.compress.surgery import cut
-from thinfer.pipeline.latency import LatencyTable
 from thinfer.text.batch import Batch
 
-__all__ = ["METHODS", "SEEDED", "Case"]
+__all__ = ["METHODS", "SEEDED"]
 
 _SCORED_TEXTS = 512  # for scores that want one pass a text
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Case:
-    """One teacher with all that the methods share."""
-
-    state: State
-    ladders: Ladders
-    calibration: Batch
-    table: LatencyTable
-    costs: BlockCosts
-    threads: int
-
-    def budget(self, speedup: float) -> float:
-        """Give the seconds of all blocks together that make the whole so much faster."""
-        times = self.table.workloads["batch"]
-        shape = self.state.architecture
-        fixed = times.base + (len(shape.layers) - 1) * times.layer
-        return self.table.predict(shape, "batch") / speedup - fixed
 
 
 Method = Callable[[Case, float, int], State]
 
 
-def ours(case: Case, speedup: float, seed: int, *, evaluations: int = 40) -> State:
+def ours(case: Case, speedup: float, seed: int, *, evaluations: int = 32) -> State:
     """The surgeon's ladders, the search, and the repair."""
     target = PruneTarget(budget=case.budget(speedup))
     search = SearchSettings(evaluations=evaluations, seed=seed)

@@ -1,38 +1,50 @@
-"""The section on pruning: accuracy kept by every method at every speed-up."""
+"""The sections on pruning: accuracy kept by every method at every speed-up."""
 
 from __future__ import annotations
 
 from benchmarks.tables import Body, facts, number, percent, table, times
 
-__all__ = ["render_prune"]
+__all__ = ["render_prune", "render_retrain"]
 
 
 def render_prune(results: Body) -> list[str]:
-    """Give the section.
+    """Give the section on pruning alone.
 
     Args:
         results: set → what `benchmarks.prune` stored.
     """
+    return _render(results, "seed")
+
+
+def render_retrain(results: Body) -> list[str]:
+    """Give the section on pruning with retraining.
+
+    Args:
+        results: set → what `benchmarks.retrain` stored.
+    """
+    return _render(results, "unlabelled")
+
+
+def _render(results: Body, column: str) -> list[str]:
     parts = [facts(results)]
     for key, body in results.items():
         dense = f"{number(body['rows'])} test rows, dense {percent(body['dense_accuracy'])}"
         parts.append(f"### {key}: {dense}, speed in {body['engine']}\n")
-        parts.append(table(_HEAD, [_row(state) for state in body["states"]]))
+        head = ("method", "asked", column, *_HEAD)
+        parts.append(table(head, [_row(state, column) for state in body["states"]]))
         spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in body["seconds"].items())
         parts.append(f"Seconds spent by ours: {spent}.\n")
     return parts
 
 
-_HEAD = (
-    "method", "asked", "seed", "measured ×", "predicted ×", "accuracy", "kept", "lost", "gained",
-)  # fmt: skip
+_HEAD = ("measured ×", "predicted ×", "accuracy", "kept", "lost", "gained")
 
 
-def _row(state: Body) -> tuple[str, ...]:
+def _row(state: Body, column: str) -> tuple[str, ...]:
     return (
         state["method"],
         f"{state['asked']:g}",
-        str(state["seed"]),
+        number(state[column]),
         times(state["measured"]),
         times(state["predicted"]),
         percent(state["accuracy"]),

@@ -12,8 +12,9 @@ import sys
 from benchmarks.settings import ROOT, make_parser, say
 
 STEPS = (
-    "fit_teachers", "compress_sets", "prune", "parity", "agreement", "speed", "services", "render",
-)  # fmt: skip
+    *("fit_teachers", "compress_sets", "prune", "retrain", "parity", "agreement", "speed"),
+    *("services", "render"),
+)
 
 
 def main() -> None:
