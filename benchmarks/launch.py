@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,16 +18,12 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.settings import ROOT, Settings, say
+from benchmarks.peer_env import PEERS, StartError, call, make_environment
+from benchmarks.settings import ROOT, Settings
 
 CORES = sorted(os.sched_getaffinity(0))  # before the load generator moves off some of them
-PEERS = ROOT / "benchmarks" / "peers"
 _READY_S = 180.0
 _TEXT = "今天天气很好 a quiet day"
-
-
-class StartError(Exception):
-    """A service cannot be started here; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,46 +89,15 @@ def prepare_paddle(settings: Settings, teacher: Path, python: Path | None) -> tu
     """
     folder = settings.work / "paddle" / teacher.name
     module = "benchmarks.peers.paddle_service.convert"
-    _call([sys.executable, "-m", module, str(teacher), str(folder)])
-    interpreter = python or _make_environment(settings.work / "paddle-venv")
+    call([sys.executable, "-m", module, str(teacher), str(folder)])
+    interpreter = python or make_environment(
+        settings.work / "paddle-venv", "paddle_service", needs=(3, 11)
+    )
     server = str(PEERS / "paddle_service" / "server.py")
     home = settings.work / "paddle-home"
     home.mkdir(parents=True, exist_ok=True)
-    _call([str(interpreter), server, str(folder), "--prepare"], HOME=str(home))
+    call([str(interpreter), server, str(folder), "--prepare"], HOME=str(home))
     return interpreter, folder
-
-
-def _make_environment(place: Path) -> Path:
-    python = place / "bin" / "python"
-    if (place / "ready").is_file():
-        return python
-    base = sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
-    if base is None:
-        what = "PaddleNLP needs Python 3.11, which is not here"
-        raise StartError(what)
-    say("paddle: installing into its own environment")
-    _call([base, "-m", "venv", "--clear", "--without-pip", str(place)])
-    requirements = PEERS / "paddle_service" / "requirements.txt"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-    _call([*pip, "--requirement", str(requirements)])
-    (place / "ready").touch()
-    return python
-
-
-def _call(argv: list[str], **environment: str) -> None:
-    done = subprocess.run(
-        argv,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        what = f"{' '.join(argv[1:4])} … failed: {last[:300]}"
-        raise StartError(what)
 
 
 @contextmanager

@@ -6,10 +6,14 @@ time budget.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
+from benchmarks.peer_env import StartError
 from benchmarks.prune_case import ENGINE, PRECISION, judge_states, load_case
 from benchmarks.prune_methods import METHODS, SEEDED
+from benchmarks.prune_peers import prune_with_torch_pruning
 from benchmarks.record import save
 from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
 from thinfer.compress.state import State
@@ -18,7 +22,7 @@ from thinfer.core.clock import SystemClock
 SPEEDUPS = (1.25, 1.5, 2.0, 3.0)
 
 
-def measure_set(settings: Settings, item: RealSet, seeds: int) -> dict[str, Any]:
+def measure_set(settings: Settings, item: RealSet, seeds: int, peer: Path | None) -> dict[str, Any]:
     """Prune one teacher with every method to every speed-up."""
     case, clock = load_case(settings, item), SystemClock()
     seconds = dict(case.seconds)
@@ -31,6 +35,10 @@ def measure_set(settings: Settings, item: RealSet, seeds: int) -> dict[str, Any]
                 if (name, seed) == ("thinfer", 0):
                     seconds[f"to {speedup:g}"] = clock.monotonic() - started
                 say(f"{item.name}: {name}, {speedup:g}, seed {seed}")
+    try:
+        states |= prune_with_torch_pruning(settings, item, case, SPEEDUPS, peer)
+    except StartError as error:
+        say(f"torch-pruning: {error}")
     judged = judge_states(case, states)
     return {
         "engine": f"{ENGINE} {PRECISION}",
@@ -48,10 +56,17 @@ def main() -> None:
     """Run it for every set whose data and teacher are here."""
     parser = make_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="of ours; one of every other")
+    parser.add_argument(
+        "--torch-pruning-python",
+        type=Path,
+        default=os.environ.get("BENCH_TORCH_PRUNING_PYTHON"),
+        help="an interpreter that has peers/torch_pruning/requirements.txt; else one is made",
+    )
     arguments = parser.parse_args()
-    settings = to_settings(arguments)
+    settings, peer = to_settings(arguments), arguments.torch_pruning_python
     for item in settings.present():
-        save(settings, "prune", {item.name: measure_set(settings, item, arguments.seeds)})
+        found = measure_set(settings, item, arguments.seeds, peer)
+        save(settings, "prune", {item.name: found})
 
 
 if __name__ == "__main__":

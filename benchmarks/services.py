@@ -22,12 +22,12 @@ from benchmarks.compress_sets import bundle_of
 from benchmarks.launch import (
     CORES,
     Service,
-    StartError,
     prepare_paddle,
     start_paddle,
     start_thinfer,
     start_transformers,
 )
+from benchmarks.peer_env import StartError
 from benchmarks.record import save
 from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
 from thinfer.bench.load import LoadPlan, LoadResult, draw_due_times, run_closed_loop, run_open_loop
