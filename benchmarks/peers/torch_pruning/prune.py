@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch_pruning
 from safetensors.torch import save_file
+from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification
 
@@ -46,7 +46,7 @@ def main(source: str, calibration: str, target: str) -> None:
             save_file(weights, f"{target}/{name}-{ratio:.2f}.safetensors")
 
 
-def _differentiate(model: Any, texts: dict[str, torch.Tensor], labels: torch.Tensor) -> None:
+def _differentiate(model: nn.Module, texts: dict[str, torch.Tensor], labels: torch.Tensor) -> None:
     for start in range(0, len(labels), _BATCH):
         part = {name: value[start : start + _BATCH] for name, value in texts.items()}
         cross_entropy(model(**part).logits, labels[start : start + _BATCH]).backward()
@@ -70,7 +70,7 @@ def _prune(model: Any, importance: Any, ratio: float, example: dict[str, torch.T
     fixed = [
         module
         for module in model.modules()
-        if isinstance(module, (torch.nn.Linear, torch.nn.Embedding)) and module not in free
+        if isinstance(module, (nn.Linear, nn.Embedding)) and module not in free
     ]
     pruner = torch_pruning.pruner.BasePruner(
         model,
