@@ -52,12 +52,10 @@ def _differentiate(model: nn.Module, texts: dict[str, torch.Tensor], labels: tor
         cross_entropy(model(**part).logits, labels[start : start + _BATCH]).backward()
 
 
-def _prune(model: Any, importance: Any, ratio: float, example: dict[str, torch.Tensor]) -> None:
-    attentions = [
-        module
-        for module in model.modules()
-        if hasattr(module, "query") and hasattr(module, "value")
-    ]
+def _prune(
+    model: nn.Module, importance: object, ratio: float, example: dict[str, torch.Tensor]
+) -> None:
+    attentions = [module for module in model.modules() if hasattr(module, "query")]
     heads = {
         linear: attention.num_attention_heads
         for attention in attentions
