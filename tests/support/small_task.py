@@ -147,11 +147,13 @@ class SmallRun:
 
     Attributes:
         out: the bundle.
+        prices: the latency table that it was made with.
         result: what `--json` printed.
         said: stderr.
     """
 
     out: Path
+    prices: Path
     result: dict[str, Any]
     said: str
 
@@ -161,10 +163,13 @@ def small_run() -> SmallRun:
     """Compress the small task once a process, by the command line."""
     task = small_task()
     out = task.root / "run" / "bundle"
-    done = run_thinfer(*task.words(out, *asking(FLOORS), *QUICK), "--json")
+    prices = task.root / "run" / "prices.json"
+    prices.parent.mkdir(parents=True)
+    words = task.words(out, *asking(FLOORS), *QUICK, "--latency-table", str(prices))
+    done = run_thinfer(*words, "--json")
     if done.returncode:
         raise RuntimeError(done.stderr)
-    return SmallRun(out=out, result=json.loads(done.stdout), said=done.stderr)
+    return SmallRun(out=out, prices=prices, result=json.loads(done.stdout), said=done.stderr)
 
 
 def asking(floors: Sequence[str], normal: str = "normal") -> list[str]:
