@@ -64,7 +64,8 @@ def wait_for(process: subprocess.Popen[str], is_there: Callable[[], bool]) -> No
 def test_after_a_kill_resume_completes_with_the_same_candidates(tmp_path: Path) -> None:
     out, work = tmp_path / "bundle", tmp_path / "bundle.work"
     best = work / "best"
-    with started(words_for(out)) as process:
+    words = [*words_for(out), "--latency-table", str(small_run().prices)]
+    with started(words) as process:
         wait_for(process, best.exists)
         process.kill()
         process.wait()
@@ -77,7 +78,7 @@ def test_after_a_kill_resume_completes_with_the_same_candidates(tmp_path: Path) 
     (work / "candidates" / ".dense-onnxruntime-int8.staging-xyz").mkdir(exist_ok=True)
     kept = work / "candidates" / "dense-onnxruntime-fp32" / "model.onnx"
     before = kept.stat().st_mtime_ns
-    done = run_thinfer(*words_for(out), "--resume", "--json")
+    done = run_thinfer(*words, "--resume", "--json")
     assert done.returncode == 0, done.stderr
     assert kept.stat().st_mtime_ns == before
     assert half_written(tmp_path) == []

@@ -17,6 +17,7 @@ EXTRAS = {
     "onnx": "compress",
     "openvino": "openvino",
     "pyarrow": "compress",
+    "scipy": "compress",
     "sklearn": "compress",
     "torch": "compress",
     "transformers": "compress",

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture, LayerShape
 from thinfer.core.optional import require
-from thinfer.export.nodes import GraphParts
+from thinfer.export.int8 import add_int8_product, add_int8_rows
+from thinfer.export.nodes import CONTRIB, GraphParts
+from thinfer.export.ranges import InputRange
 
 __all__ = ["build_graph"]
 
@@ -23,7 +25,6 @@ Weights = Mapping[str, NDArray[np.float32]]
 GraphPrecision = Literal["fp32", "int8"]
 
 _OPSET = 20
-_CONTRIB = "com.microsoft"
 
 
 def build_graph(
@@ -34,6 +35,7 @@ def build_graph(
     precision: GraphPrecision = "fp32",
     first_token_only: bool = True,
     fused_norms: bool = True,
+    ranges: Mapping[str, InputRange] | None = None,
 ) -> Any:  # noqa: ANN401 - onnx ships no usable types
     """Write the graph of a classifier.
 
@@ -43,13 +45,15 @@ def build_graph(
         fused: True uses ONNX Runtime's fused operators (MultiHeadAttention,
             SkipLayerNormalization, …); False only the standard operator set.
         precision: `int8` stores the word embedding as int8 per row. With `fused` it also stores
-            the matrices as int8 per output channel, activations quantised at run time, per
-            call; without, the products stay float32 for another engine's own quantiser.
+            the matrices as int8 per output channel; without, the products stay float32 for
+            another engine's own quantiser.
         first_token_only: the last layer computes the first token alone, which is all that the
             pooler reads: the same logits for less. False computes every token to the end, as
             exporters that do not know the head do.
         fused_norms: False leaves the norms as Add and LayerNormalization in a fused graph too,
             which ONNX Runtime's CPU kernels run faster (docs/why/09-plain-and-fused.md).
+        ranges: of the inputs of INT8 products, by `measure_ranges`; absent, each call finds
+            its own, so that a text's answer depends on the texts beside it.
 
     Returns:
         An `onnx.ModelProto` with inputs `input_ids`, `attention_mask`, `token_type_ids` (int64
@@ -57,6 +61,7 @@ def build_graph(
     """
     writer = _Writer(weights, architecture, fused=fused, quantised=precision == "int8")
     writer.has_skip_norms = fused and fused_norms
+    writer.ranges = ranges or {}
     return writer.write(first_token_only=first_token_only)
 
 
@@ -71,6 +76,7 @@ class _Writer:
         self._fused = fused
         self._quantised = quantised
         self.has_skip_norms = fused
+        self.ranges: Mapping[str, InputRange] = {}
         self._parts = GraphParts()
 
     def write(self, *, first_token_only: bool) -> Any:  # noqa: ANN401 - as build_graph
@@ -104,7 +110,7 @@ class _Writer:
         )
         opsets = [helper.make_opsetid("", _OPSET)]
         if self._fused:
-            opsets.append(helper.make_opsetid(_CONTRIB, 1))
+            opsets.append(helper.make_opsetid(CONTRIB, 1))
         return helper.make_model(
             graph, opset_imports=opsets, ir_version=10, producer_name="thinfer"
         )
@@ -151,12 +157,7 @@ class _Writer:
         if not self._quantised:
             words = parts.constant("embeddings.word", table)
             return parts.add("Gather", [words, "input_ids"])
-        scale = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-12) / 127.0
-        codes = np.rint(table / scale).astype(np.int8)
-        rows = parts.add("Gather", [parts.constant("embeddings.word", codes), "input_ids"])
-        scales = parts.constant("embeddings.word.scale", scale.astype(np.float32))
-        factor = parts.add("Gather", [scales, "input_ids"])  # [batch, length, 1]
-        return parts.add("Mul", [parts.add("Cast", [rows], to=1), factor])
+        return add_int8_rows(parts, table, "embeddings.word", "input_ids")
 
     def _attention(
         self, queries: str, hidden: str, mask: str, layer: LayerShape, prefix: str
@@ -189,7 +190,7 @@ class _Writer:
                 *self._joined_product(hidden, prefix, sizes),
             ]
         return self._parts.add(
-            "MultiHeadAttention", [*projected, "", mask], domain=_CONTRIB, num_heads=layer.heads
+            "MultiHeadAttention", [*projected, "", mask], domain=CONTRIB, num_heads=layer.heads
         )
 
     def _joined_product(self, hidden: str, prefix: str, sizes: Mapping[str, int]) -> list[str]:
@@ -198,6 +199,12 @@ class _Writer:
         names = [f"{prefix}.{part}" for part in sizes]
         weight = np.concatenate([self._weights[f"{name}.weight"] for name in names])
         bias = np.concatenate([self._weights[f"{name}.bias"] for name in names])
+        output = self.ranges.get(f"{prefix}.output") if self._quantised else None
+        if output is not None and output.smoothing is not None:
+            # What the output projection's input is to be divided by, its values are already.
+            start = len(weight) - sizes["value"]
+            weight[start:] /= output.smoothing[:, None]
+            bias[start:] /= output.smoothing
         joined = self._matmul(hidden, weight, f"{prefix}.joined", bias=bias)
         split = parts.constant(f"{prefix}.split", np.array([*sizes.values()], dtype=np.int64))
         return parts.add_many("Split", [joined, split], len(names), axis=-1)
@@ -239,9 +246,9 @@ class _Writer:
         parts, kind = self._parts, self._architecture.activation
         linear = self._linear(hidden, name)
         if kind == "gelu" and self._fused:
-            return parts.add("Gelu", [linear], domain=_CONTRIB)
+            return parts.add("Gelu", [linear], domain=CONTRIB)
         if kind == "gelu_tanh" and self._fused:
-            return parts.add("FastGelu", [linear], domain=_CONTRIB)
+            return parts.add("FastGelu", [linear], domain=CONTRIB)
         if kind in ("gelu", "gelu_tanh"):
             return parts.add("Gelu", [linear], approximate="tanh" if kind[4:] else "none")
         if kind == "silu":
@@ -269,32 +276,22 @@ class _Writer:
         """Add `value · weightᵀ (+ bias)`; weight is `[out, in]`."""
         parts = self._parts
         if self._quantised and self._fused and quantise:
-            return self._int8_matmul(value, weight, name, bias)
+            attention, _, part = name.rpartition(".")
+            source = f"{attention}.input" if part in ("query", "joined") else name
+            return add_int8_product(
+                parts,
+                value,
+                weight,
+                name,
+                bias=bias,
+                range_=self.ranges.get(source),
+                is_folded=source.endswith(".attention.output"),
+            )
         matrix = parts.constant(f"{name}.weight", np.ascontiguousarray(weight.T))
         product = parts.add("MatMul", [value, matrix])
         if bias is None:
             return product
         return parts.add("Add", [product, parts.constant(f"{name}.bias", bias)])
-
-    def _int8_matmul(
-        self,
-        value: str,
-        weight: NDArray[np.float32],
-        name: str,
-        bias: NDArray[np.float32] | None,
-    ) -> str:
-        parts = self._parts
-        scale = np.maximum(np.abs(weight).max(axis=1), 1e-12) / 127.0  # [out]
-        codes = np.rint(weight / scale[:, None]).astype(np.int8)
-        inputs = [
-            value,
-            parts.constant(f"{name}.weight", np.ascontiguousarray(codes.T)),
-            parts.constant(f"{name}.scale", scale.astype(np.float32)),
-            "",
-        ]
-        if bias is not None:
-            inputs.append(parts.constant(f"{name}.bias", bias))
-        return parts.add("DynamicQuantizeMatMul", inputs, domain=_CONTRIB)
 
     def _add_and_norm(
         self, hidden: str, update: str | None, bias: NDArray[np.float32], norm: str
@@ -315,7 +312,7 @@ class _Writer:
         return parts.add(
             "SkipLayerNormalization",
             [update, hidden, gamma, beta, offset],
-            domain=_CONTRIB,
+            domain=CONTRIB,
             epsilon=self._architecture.layer_norm_eps,
         )
 

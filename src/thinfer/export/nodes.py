@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from thinfer.core.optional import require
 
-__all__ = ["GraphParts"]
+__all__ = ["CONTRIB", "GraphParts"]
+
+CONTRIB = "com.microsoft"  # domain of ONNX Runtime's own operators
 
 
 class GraphParts:

@@ -16,6 +16,7 @@ from thinfer.errors import UserError
 from thinfer.export.fusion import check_fusion
 from thinfer.export.graph import GraphPrecision, build_graph
 from thinfer.export.openvino_ir import write_ir
+from thinfer.export.ranges import InputRange, measure_ranges
 from thinfer.text.batch import Batch
 
 __all__ = ["EXPORTERS", "ExportRequest", "write_engine"]
@@ -32,7 +33,8 @@ class ExportRequest:
         architecture: the widths.
         folder: the bundle's root; files are written below it.
         pad_id: id of the padding.
-        calibration: token ids of the user's own text; needed by `openvino` INT8.
+        calibration: token ids of the user's own text; needed by `openvino` INT8, and fixes the
+            input ranges of `onnxruntime` INT8.
     """
 
     weights: Mapping[str, NDArray[np.float32]]
@@ -74,19 +76,33 @@ def _write_onnx(request: ExportRequest, precision: Precision) -> EngineSpec:
 
 def _write_onnx_int8(request: ExportRequest, precision: Precision) -> EngineSpec:
     """Write the portable INT8 graph, and the form of it that the engine runs faster."""
-    _write_portable(request, "int8")
+    ranges = None
+    if request.calibration:
+        ranges = measure_ranges(request.weights, request.architecture, request.calibration)
+    _write_portable(request, "int8", ranges)
     name = f"{LAYOUT.engines}/onnxruntime/{LAYOUT.graph}"
     (request.folder / name).parent.mkdir(parents=True, exist_ok=True)
     model = build_graph(
-        request.weights, request.architecture, fused=True, precision="int8", fused_norms=False
+        request.weights,
+        request.architecture,
+        fused=True,
+        precision="int8",
+        fused_norms=False,
+        ranges=ranges,
     )
     (request.folder / name).write_bytes(model.SerializeToString(deterministic=True))
     return replace(_spec("onnxruntime", precision, (name,)), options={"norms": "plain"})
 
 
-def _write_portable(request: ExportRequest, precision: GraphPrecision) -> None:
+def _write_portable(
+    request: ExportRequest,
+    precision: GraphPrecision,
+    ranges: Mapping[str, InputRange] | None = None,
+) -> None:
     """Write `model.onnx`, fused and gated, which ONNX Runtime alone loads."""
-    model = build_graph(request.weights, request.architecture, fused=True, precision=precision)
+    model = build_graph(
+        request.weights, request.architecture, fused=True, precision=precision, ranges=ranges
+    )
     target = request.folder / LAYOUT.graph
     target.write_bytes(model.SerializeToString(deterministic=True))
     check_fusion(target, request.architecture)
