@@ -123,6 +123,9 @@ def _bundles(settings: Settings, item: RealSet) -> dict[str, Path]:
         out = settings.work / "bundles" / f"{item.name}-packed-{precision}"
         shutil.rmtree(out, ignore_errors=True)
         words = ["--out", out, "--precision", precision, "--engine", "onnxruntime"]
+        if precision == "int8":
+            train, columns = settings.file(item, "train")
+            words += ["--calibrate", train, *columns]
         run_tool("pack", settings.teacher(item), *words)
         found[f"packed-{precision}"] = out
     for form in ("onnxruntime", "all"):

@@ -20,7 +20,7 @@ def command(
         "onnxruntime"
     ),
     calibrate: Annotated[
-        Path | None, typer.Option(help="Text to calibrate OpenVINO's INT8 on.")
+        Path | None, typer.Option(help="Text that fixes the input ranges of INT8.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,

@@ -32,7 +32,8 @@ class PackRequest:
         out: the bundle's folder.
         engine: the engine that the bundle chooses.
         precision: of its matrix products.
-        calibrate: text that OpenVINO's INT8 is calibrated on.
+        calibrate: text that fixes the input ranges of INT8; OpenVINO needs it, and ONNX
+            Runtime without it finds a range for each call.
         normal_label: the label that is no finding, if there is one.
         threads: threads of one call.
         seed: draws the golden sequences.

@@ -24,7 +24,7 @@ from thinfer.pipeline.narrow import find_table, narrow_states
 from thinfer.pipeline.states import StateTrial, dense_state
 from thinfer.pipeline.workspace import keep_array, keep_json
 
-__all__ = ["Found", "describe_reference", "judge_on_dev", "search_candidates"]
+__all__ = ["Found", "describe_reference", "engines_in_reach", "judge_on_dev", "search_candidates"]
 
 _LENGTH_SAMPLE = 256  # texts whose mean length stands for all of them
 
@@ -32,6 +32,9 @@ _LENGTH_SAMPLE = 256  # texts whose mean length stands for all of them
 # INT8 has no bound on a logit; what it costs in quality is judged by the floor, and below this
 # agreement it is not the same model any more (INT8 without VNNI saturates on some CPUs).
 _PARITY = {"fp32": (1e-3, 0.999), "bf16": (float("inf"), 0.97), "int8": (float("inf"), 0.90)}
+
+# Of the fastest engine's throughput on the dense state: below it an engine is out of the race.
+_IN_REACH = 0.75
 
 _FASTEST_FIRST: tuple[Precision, ...] = ("int8", "bf16", "fp32")
 
@@ -72,8 +75,10 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
     keep(_forms_of(job, trial, job.precisions, proven))
     dense = _fastest([candidate for candidate, _ in tried])
     table = find_table(job, dense)
-    for narrow in narrow_states(job, _priced(tried, dense, table), table):
-        keep(_forms_of(job, narrow, _FASTEST_FIRST, proven))
+    priced = _priced(tried, dense, table)
+    engines = engines_in_reach(job, [candidate for candidate, _ in tried])
+    for narrow in narrow_states(job, priced, table):
+        keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, engines))
         if limit is not None and job.clock.monotonic() - started > limit * 60:
             job.progress.note(f"stopped looking after {limit:g} minutes, as asked")
             break
@@ -106,11 +111,34 @@ def _priced(
     raise UserError(what, expected=forms, got=f"{table.engine} {table.precision}")
 
 
+def engines_in_reach(job: Job, dense: Sequence[Candidate]) -> tuple[str, ...]:
+    """Give the engines that may still win at a narrower width; all, where the user named them.
+
+    An engine that runs the dense state far slower than another one will not overtake it when
+    both get less to do.
+    """
+    if "auto" not in job.request.engines:
+        return job.engines
+    best: dict[str, float] = {}
+    for item in dense:
+        if item.facts["refused"] is None:
+            speed = float(item.facts.get("dev_texts_per_second") or 0.0)
+            best[item.form.engine] = max(speed, best.get(item.form.engine, 0.0))
+    fastest = max(best.values(), default=0.0)
+    kept = tuple(name for name in job.engines if best.get(name, 0.0) >= _IN_REACH * fastest)
+    for name in job.engines:
+        if name not in kept:
+            share = best.get(name, 0.0) / fastest
+            job.progress.note(f"{name}: {share:.2f} of the fastest engine; not tried on narrower")
+    return kept
+
+
 def _forms_of(
     job: Job,
     trial: StateTrial,
     order: Sequence[Precision],
     proven: set[tuple[str, Precision]],
+    engines: Sequence[str] = (),
 ) -> Iterator[tuple[Candidate, StateTrial]]:
     """Give the forms of a state: all of the dense one, of a narrower one what can still win.
 
@@ -118,8 +146,9 @@ def _forms_of(
     same engine has cleared the floors at any width: it would be the slower of two that hold.
     """
     is_dense = trial.state.architecture.layers == job.original.architecture.layers
-    with job.progress.task(f"candidates of {trial.name}", len(job.engines)) as advance:
-        for engine in job.engines:
+    engines = engines or job.engines
+    with job.progress.task(f"candidates of {trial.name}", len(engines)) as advance:
+        for engine in engines:
             for precision in order:
                 if precision not in job.precisions or (engine, precision) not in EXPORTERS:
                     continue
