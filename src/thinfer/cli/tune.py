@@ -16,7 +16,7 @@ def command(
     bundle: Annotated[Path, typer.Argument(help="The bundle; rewritten unless a floor breaks.")],
     test: Annotated[Path, typer.Option(help="The test file that the bundle was judged on.")],
     calibrate: Annotated[
-        Path | None, typer.Option(help="Text to calibrate OpenVINO's INT8 on.")
+        Path | None, typer.Option(help="Text that fixes the input ranges of INT8.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,

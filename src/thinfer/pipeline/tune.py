@@ -49,7 +49,7 @@ class TuneRequest:
     Attributes:
         bundle: its path; rewritten when the floors are not broken.
         test: the labelled text that the bundle was judged on.
-        calibrate: text that OpenVINO's INT8 is calibrated on; the test texts when absent.
+        calibrate: text that fixes the input ranges of INT8; the test texts when absent.
         threads: threads of one call.
         seed: of the golden sequences and of resampling.
     """
