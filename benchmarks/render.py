@@ -129,10 +129,26 @@ def _one_compression(body: Body) -> list[str]:
         table(head, floors),
         table(columns, quality),
         table(("factor", "×", "what changed"), factors),
-        f"{notes} The run took {body['seconds'] / 60:.1f} min.\n",
+        f"{notes} The run took {body['seconds'] / 60:.1f} min.{_prediction(body)}\n",
         *(f"- {warning}" for warning in body["warnings"]),
         "",
     ]
+
+
+def _prediction(body: Body) -> str:
+    """How far the latency table's promises were from what was measured."""
+    pairs = [
+        (item["predicted_latency_ms"], item["latency_ms"])
+        for item in body["candidates"]
+        if item.get("predicted_latency_ms") and item.get("latency_ms")
+    ]
+    if not pairs:
+        return ""
+    ratios = [predicted / measured for predicted, measured in pairs]
+    return (
+        f" One text, predicted over measured, of {len(pairs)} narrower forms: "
+        f"{min(ratios):.2f} … {max(ratios):.2f}."
+    )
 
 
 def _linear_note(linear: Body) -> str:
