@@ -64,15 +64,18 @@ def test_every_engine_and_precision_of_this_machine(capsys: Capture, tmp_path: P
         assert portable.engine.info.precision == "fp32"
 
 
-def test_retrain_short_distils_each_narrower_state(capsys: Capture, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("retrain", "cuts"), [("short", 1), ("full", 2)])
+def test_retraining_distils_each_narrower_state(
+    capsys: Capture, tmp_path: Path, retrain: str, cuts: int
+) -> None:
     task, out = small_task(), tmp_path / "bundle"
     quick = ("--engine", "onnxruntime", "--precision", "fp32", "--widths", "1/3")
-    words = task.words(out, "--floor", "accuracy>=50%", "--retrain", "short", *quick)
+    words = task.words(out, "--floor", "accuracy>=50%", "--retrain", retrain, *quick)
     result, _ = run_json(capsys, *words)
     steps = {
         item["name"]: [step["step"] for step in item["steps"]] for item in result["candidates"]
     }
-    assert "distill" in steps["width-1-3-onnxruntime-fp32"]
+    assert steps["width-1-3-onnxruntime-fp32"][-2 * cuts :] == ["prune", "distill"] * cuts
     assert "distill" not in steps["dense-onnxruntime-fp32"]
     assert open_bundle(out).version == result["version"]
 
