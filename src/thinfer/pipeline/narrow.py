@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 from thinfer.engine.pool import choose_parallel
@@ -14,10 +14,12 @@ from thinfer.pipeline.price import TableRequest, measure_table
 from thinfer.pipeline.states import StateTrial, try_state
 from thinfer.pipeline.workspace import LATENCY_TABLE
 
-__all__ = ["find_table", "narrow_states"]
+__all__ = ["find_table", "halve_gap", "narrow_states"]
 
-# Tried in turn where the user names none: on, while the FP32 form still clears the floor.
-_LADDER = tuple(map(Fraction, ("7/8", "3/4", "2/3", "7/12", "1/2", "3/8", "1/4", "1/6")))
+# Tried in turn where the user names none: on, while the FP32 form still clears the floor. Then the
+# gap between the narrowest that cleared and the next one that did not is halved, so many times.
+_LADDER = tuple(map(Fraction, ("3/4", "1/2", "3/8", "1/4", "1/6")))
+_HALVINGS = 2
 
 
 def find_table(job: Job, dense: Candidate) -> LatencyTable | None:
@@ -60,29 +62,34 @@ def _keep_table(job: Job, table: LatencyTable) -> None:
         save_table(table, job.request.latency_table)
 
 
-def narrow_states(job: Job, dense: Candidate, table: LatencyTable | None) -> Iterator[StateTrial]:
-    """Give narrower states, widest first, each cut from the dense one and repaired.
+def narrow_states(
+    job: Job,
+    dense: Candidate,
+    table: LatencyTable | None,
+    is_cleared: Callable[[str], bool],
+) -> Iterator[StateTrial]:
+    """Give narrower states, each cut from the dense one and repaired.
 
     Args:
         job: the run.
         dense: the form of the dense state that speed-ups are measured against.
         table: prices of widths in that form; counted work when absent.
+        is_cleared: whether a form of the state of that name has cleared the floors; asked when
+            the state after it is wanted.
 
     Yields:
-        One state a width and a speed-up; without any of the user's, on until the FP32 form lies
-        below a floor twice in a row.
+        One state a width and a speed-up; without any of the user's, from wide to narrow until
+        the FP32 form lies below a floor twice in a row, and then in between.
     """
     cutter = Cutter(job, dense, table, lambda learned: _keep_table(job, learned))
-    asked = job.request.widths or job.request.speedups
-    missed = 0
-    for width in job.request.widths or (() if asked else _LADDER):
-        name = f"width-{width.numerator}-{width.denominator}"
-        state = job.workspace.state(name, dense.state, lambda width=width: cutter.to_width(width))  # type: ignore[misc]  # default binds the loop's value
-        trial = try_state(job, name, state)
-        yield trial
-        missed = missed + 1 if trial.is_hopeless else 0
-        if missed == 2 and not asked:
-            return
+
+    def cut(width: Fraction) -> StateTrial:
+        name = _name(width)
+        state = job.workspace.state(name, dense.state, lambda: cutter.to_width(width))
+        return try_state(job, name, state)
+
+    for width in job.request.widths:
+        yield cut(width)
     for speedup in job.request.speedups:
         name = f"speedup-{speedup:g}"
         state = job.workspace.state(
@@ -91,3 +98,39 @@ def narrow_states(job: Job, dense: Candidate, table: LatencyTable | None) -> Ite
             lambda speedup=speedup: cutter.to_speedup(speedup),  # type: ignore[misc]  # default binds the loop's value
         )
         yield try_state(job, name, state)
+    if job.request.widths or job.request.speedups:
+        return
+    tried: list[Fraction] = []
+    missed = 0
+    for width in _LADDER:
+        trial = cut(width)
+        tried.append(width)
+        yield trial
+        missed = missed + 1 if trial.is_hopeless else 0
+        if missed == 2:
+            break
+    for _ in range(_HALVINGS):
+        between = halve_gap(tried, [width for width in tried if is_cleared(_name(width))])
+        if between is None:
+            return
+        tried.append(between)
+        yield cut(between)
+
+
+def halve_gap(tried: Sequence[Fraction], cleared: Sequence[Fraction]) -> Fraction | None:
+    """Give the width in the middle between the narrowest that cleared and the next that did not.
+
+    Args:
+        tried: all widths so far.
+        cleared: those of them that cleared the floors; the whole model always counts as cleared.
+
+    Returns:
+        The width; None where nothing narrower than the narrowest cleared one was tried.
+    """
+    narrowest = min(cleared, default=Fraction(1))
+    below = [width for width in tried if width < narrowest]
+    return (narrowest + max(below)) / 2 if below else None
+
+
+def _name(width: Fraction) -> str:
+    return f"width-{width.numerator}-{width.denominator}"

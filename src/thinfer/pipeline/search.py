@@ -77,7 +77,14 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
     table = find_table(job, dense)
     priced = _priced(tried, dense, table)
     engines = engines_in_reach(job, [candidate for candidate, _ in tried])
-    for narrow in narrow_states(job, priced, table):
+
+    def is_cleared(state: str) -> bool:
+        return any(
+            candidate.form.state == state and not candidate.facts["refused"]
+            for candidate, _ in tried
+        )
+
+    for narrow in narrow_states(job, priced, table, is_cleared):
         keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, engines))
         if limit is not None and job.clock.monotonic() - started > limit * 60:
             job.progress.note(f"stopped looking after {limit:g} minutes, as asked")
