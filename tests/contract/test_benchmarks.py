@@ -62,3 +62,15 @@ def test_every_step_is_a_script_that_the_readme_names() -> None:
     for step in STEPS:
         assert (folder / f"{step}.py").is_file()
         assert f"benchmarks.{step}" in text
+
+
+@pytest.mark.skipif("compress" not in STORED, reason="no results are stored")
+def test_the_readme_quotes_the_results() -> None:
+    page = (Path(ROOT) / "README.md").read_text(encoding="utf-8")
+    for name in ("sst2-all", "thuc-all", "cold-all"):
+        body = STORED["compress"][name]
+        share = body["chosen"]["size_bytes"] / body["original"]["size_bytes"]
+        ends = [body[end]["metrics"]["accuracy"] for end in ("original", "chosen")]
+        accuracy = f"{ends[0]:.2%} → {ends[1]:.2%}"
+        cells = (f"{body['speedup']:.1f}×", f"{share:.0%}", accuracy, body["verdict"])
+        assert f"| {' | '.join(cells)} |" in page
