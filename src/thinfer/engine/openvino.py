@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from thinfer.architecture import Architecture
 from thinfer.core.optional import require
 from thinfer.engine.base import EngineSpec, Feed
-from thinfer.engine.padded import PaddedEngine, Padding
+from thinfer.engine.padded import INPUTS, PaddedEngine, Padding
 from thinfer.engine.pool import open_pool
 from thinfer.errors import EngineError
 
@@ -85,6 +85,12 @@ class OpenVinoEngine(PaddedEngine):
         self._inputs = frozenset(name for port in self._model.inputs for name in port.names)
         # An infer request is not to be shared by two threads: idle ones wait here.
         self._idle: SimpleQueue[Any] = SimpleQueue()
+        # The library fills tables of its own at the very first inference. Two threads that meet
+        # there wait for each other for ever (seen with 2026.4.1: one holds Python's lock, the
+        # other the table's), so that inference happens here, on one thread.
+        one = np.ones((1, min(4, architecture.max_length)), dtype=np.int64)
+        nothing = np.zeros_like(one)
+        self._call(dict(zip(INPUTS, (nothing, one, nothing), strict=True)))
 
     def _call(self, feed: Feed) -> NDArray[np.float32]:
         # `close` may come from another thread while this one runs: hold on to both.

@@ -16,9 +16,9 @@ from thinfer.engine.pool import GroupPool
 from thinfer.errors import UserError
 from thinfer.text.batch import Batch
 
-__all__ = ["PaddedEngine", "Padding", "run_padded"]
+__all__ = ["INPUTS", "PaddedEngine", "Padding", "run_padded"]
 
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 # What one more call costs, in tokens of computing, until `tune` has measured it.
 _OVERHEAD_TOKENS = 32
@@ -98,7 +98,7 @@ class Padding:
                 np.pad(part, ((0, 0), (0, extra)), constant_values=fill)
                 for part, fill in zip(parts, fills, strict=True)
             )
-        return dict(zip(_INPUTS, parts, strict=True))
+        return dict(zip(INPUTS, parts, strict=True))
 
 
 def _round_up(width: int) -> int:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from thinfer.architecture import Architecture
 from thinfer.engine.base import EngineSpec, Feed
-from thinfer.engine.padded import PaddedEngine, Padding
+from thinfer.engine.padded import INPUTS, PaddedEngine, Padding
 from thinfer.errors import EngineError
 from thinfer.nn.encoder import EncoderClassifier
 
@@ -78,13 +78,10 @@ class TorchEngine(PaddedEngine):
             raise EngineError(what)
         if torch.get_num_threads() != self._info.threads:
             torch.set_num_threads(self._info.threads)
-        inputs = [torch.from_numpy(feed[name]).to(self._device) for name in _INPUTS]
+        inputs = [torch.from_numpy(feed[name]).to(self._device) for name in INPUTS]
         with torch.inference_mode():
             logits: NDArray[np.float32] = model(*inputs).float().cpu().numpy()
         return logits
 
     def _drop(self) -> None:
         self._model = None
-
-
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,40 @@ def test_one_request_serves_one_caller_after_another(tmp_path: Path) -> None:
     for seed in range(5):
         engine.run(random_batch(SHAPE, seed=seed))
     assert engine._idle.qsize() == 1
+
+
+def test_two_threads_may_begin_at_once_in_a_fresh_process(tmp_path: Path) -> None:
+    # At the library's very first inference two threads wait for each other for ever; so that one
+    # happens while opening, and there is a request at hand before anybody asked.
+    engine = open_tiny(tmp_path, write(tmp_path, "fp32"), SHAPE, threads=2)
+    assert isinstance(engine, module.OpenVinoEngine)
+    assert engine._idle.qsize() == 1
+    done = subprocess.run(
+        [sys.executable, "-c", _TWO_THREADS, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["3", "3"], done.stderr
+
+
+_TWO_THREADS = """
+import sys, threading
+from pathlib import Path
+from tests.support.export_models import SHAPES, open_tiny, random_batch
+from thinfer.engine.base import EngineSpec
+files = tuple(f"engines/openvino/model.{ending}" for ending in ("xml", "bin"))
+spec = EngineSpec(name="openvino", precision="fp32", files=files)
+engine = open_tiny(Path(sys.argv[1]), spec, SHAPES["uneven"], threads=2)
+together, batch = threading.Barrier(2), random_batch(SHAPES["uneven"])
+def ask():
+    together.wait()
+    print(engine.run(batch).shape[1], flush=True)
+threads = [threading.Thread(target=ask) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
 
 
 def test_without_the_library_the_message_names_the_extra(
