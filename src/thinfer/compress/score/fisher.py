@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.architecture import PruningMask
-from thinfer.compress.score.gradient import gate_gradients
+from thinfer.compress.score.gradient import gate_gradients, mean_over_texts
 from thinfer.compress.score.scores import Scores
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.text.batch import Batch
@@ -95,13 +95,7 @@ def score_fisher(
     Raises:
         DataError: labels and texts differ in number.
     """
-    shapes = module.architecture.layers
-    heads = [np.zeros(shape.heads) for shape in shapes]
-    neurons = [np.zeros(shape.ffn) for shape in shapes]
-    for own, others in gate_gradients(module, batch, pad_id=pad_id, labels=labels):
-        for total, gradient in zip((*heads, *neurons), (*own, *others), strict=True):
-            total += np.square(gradient) / len(batch)
-    return Scores(heads=tuple(heads), neurons=tuple(neurons))
+    return mean_over_texts(module, batch, np.square, pad_id=pad_id, labels=labels)
 
 
 def rearrange_mask(mask: PruningMask, fisher: Fisher) -> PruningMask:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from thinfer.compress.score.scores import Scores
 from thinfer.errors import DataError
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.text.batch import Batch
 
-__all__ = ["gate_gradients"]
+__all__ = ["gate_gradients", "mean_over_texts"]
 
 
 def gate_gradients(
@@ -57,3 +58,29 @@ def gate_gradients(
             for width, gradient in zip(widths, found, strict=True)
         ]
         yield gradients[: len(shapes)], gradients[len(shapes) :]
+
+
+def mean_over_texts(
+    module: EncoderClassifier,
+    batch: Batch,
+    change: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    pad_id: int,
+    labels: NDArray[np.int64] | None,
+) -> Scores:
+    """Give the mean over texts of a function of the gates' gradients.
+
+    Args:
+        module: the model, in evaluation mode.
+        batch: texts; each is one pass.
+        change: applied to each text's gradients, element by element.
+        pad_id: token id of the padding.
+        labels: true classes, int64 `[sequences]`; the model's own answers when absent.
+    """
+    shapes = module.architecture.layers
+    heads = [np.zeros(shape.heads) for shape in shapes]
+    neurons = [np.zeros(shape.ffn) for shape in shapes]
+    for own, others in gate_gradients(module, batch, pad_id=pad_id, labels=labels):
+        for total, gradient in zip((*heads, *neurons), (*own, *others), strict=True):
+            total += change(gradient) / len(batch)
+    return Scores(heads=tuple(heads), neurons=tuple(neurons))

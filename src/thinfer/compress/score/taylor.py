@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from thinfer.compress.score.gradient import gate_gradients
+from thinfer.compress.score.gradient import mean_over_texts
 from thinfer.compress.score.scores import Scores
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.text.batch import Batch
@@ -34,10 +34,4 @@ def score_taylor(
     Raises:
         DataError: labels and texts differ in number.
     """
-    shapes = module.architecture.layers
-    heads = [np.zeros(shape.heads) for shape in shapes]
-    neurons = [np.zeros(shape.ffn) for shape in shapes]
-    for own, others in gate_gradients(module, batch, pad_id=pad_id, labels=labels):
-        for total, gradient in zip((*heads, *neurons), (*own, *others), strict=True):
-            total += np.abs(gradient) / len(batch)
-    return Scores(heads=tuple(heads), neurons=tuple(neurons))
+    return mean_over_texts(module, batch, np.abs, pad_id=pad_id, labels=labels)
