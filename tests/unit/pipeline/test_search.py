@@ -8,7 +8,7 @@ import pytest
 from thinfer.pipeline.search import engines_in_reach
 
 
-def dense(engine: str, speed: float | None, refused: str | None = None) -> Any:  # noqa: ANN401
+def dense(engine: str, speed: float | None, refused: str | None = None) -> Any:  # noqa: ANN401 - stands in for a candidate
     facts = {"refused": refused, "dev_texts_per_second": speed}
     return SimpleNamespace(form=SimpleNamespace(engine=engine), facts=facts)
 
