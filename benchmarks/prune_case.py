@@ -7,7 +7,7 @@ model's on the test rows that did not leak: precision takes no part in the compa
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,7 +36,15 @@ from thinfer.pipeline.price import TableRequest, measure_table
 from thinfer.quality.labels import LabelSet
 from thinfer.text.batch import Batch
 
-__all__ = ["ENGINE", "PRECISION", "Case", "judge_states", "load_case"]
+__all__ = [
+    "ENGINE",
+    "PRECISION",
+    "Case",
+    "find_sets",
+    "judge_states",
+    "load_case",
+    "make_case",
+]
 
 ENGINE, PRECISION = "onnxruntime", "int8"
 _CALIBRATION_TEXTS = 2048
@@ -69,12 +77,20 @@ class Case:
 def load_case(settings: Settings, item: RealSet) -> Case:
     """Read a teacher and its sets, build the ladders, and measure the prices."""
     checkpoint = load_checkpoint(str(settings.teacher(item)))
+    sets = find_sets(settings, item, checkpoint.labels)
+    return make_case(settings, state_of(checkpoint), sets)
+
+
+def find_sets(settings: Settings, item: RealSet, labels: Sequence[str]) -> DataSets:
+    """Read the three parts of a set."""
     parts = {part: settings.file(item, part)[0] for part in ("train", "dev", "test")}
     column = None if settings.limit else item.text_column
-    sets = load_sets(
-        DataRequest(**parts, text_column=column), LabelSet(checkpoint.labels, normal=None)
-    )
-    state, clock = state_of(checkpoint), SystemClock()
+    return load_sets(DataRequest(**parts, text_column=column), LabelSet(labels, normal=None))
+
+
+def make_case(settings: Settings, state: State, sets: DataSets) -> Case:
+    """Build the ladders of a state and measure the prices of its widths."""
+    clock = SystemClock()
     rng = np.random.default_rng(settings.seed)
     rows = sorted(rng.choice(len(sets.train), min(_CALIBRATION_TEXTS, len(sets.train)), False))
     calibration = sets.train.encode(state.tokenizer).batch.select([int(row) for row in rows])

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.render_prune import render_prune, render_retrain
+from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.settings import ROOT, make_parser, say, to_settings
 from benchmarks.tables import Body, facts, interval, mega, number, percent, table, times
 from thinfer.core.files import write_atomic
@@ -315,6 +315,7 @@ SECTIONS = (
     ("compress", "Compression under `accuracy>=99.5%`", _compress),
     ("prune", "Pruning without retraining, at equal measured speed", render_prune),
     ("retrain", "Pruning with retraining", render_retrain),
+    ("family", "A family of five ratios: time and memory", render_family),
     ("parity", "Parity", _parity),
     ("agreement", "One bundle, four ways to ask it", _agreement),
     ("speed", "Engines, interleaved", _speed),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.tables import Body, facts, number, percent, table, times
+from benchmarks.tables import Body, facts, mega, number, percent, table, times
 
-__all__ = ["render_prune", "render_retrain"]
+__all__ = ["render_family", "render_prune", "render_retrain"]
 
 
 def render_prune(results: Body) -> list[str]:
@@ -23,6 +23,34 @@ def render_retrain(results: Body) -> list[str]:
         results: set → what `benchmarks.retrain` stored.
     """
     return _render(results, "unlabelled")
+
+
+def render_family(results: Body) -> list[str]:
+    """Give the section on time and memory of a family of five ratios.
+
+    Args:
+        results: preset → what `benchmarks.family` stored.
+    """
+    rows = [
+        (
+            f"{key}, {body['size']}",
+            f"{body['total_seconds']:.0f}",
+            ", ".join(f"{name} {seconds:.0f}" for name, seconds in body["seconds"].items()),
+            number(body["calibration_tokens"]),
+            mega(body["bytes_before"]),
+            mega(body["bytes_ladders"]),
+            mega(body["bytes_peak"]),
+        )
+        for key, body in results.items()
+    ]
+    note = (
+        "Weights are drawn, not trained: only time and memory are quoted. Peaks of resident memory"
+        " of the whole process: with the model read, with ladders and prices, at the end.\n"
+    )
+    return [facts(results), table(_FAMILY_HEAD, rows), note]
+
+
+_FAMILY_HEAD = ("model", "seconds", "of them", "tokens", "read", "with ladders", "peak")
 
 
 def _render(results: Body, column: str) -> list[str]:
