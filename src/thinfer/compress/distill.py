@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from thinfer.compress.objective import DistillSettings, make_objective
+from thinfer.compress.lesson import answer_rows, as_checkpoint, count_right
+from thinfer.compress.objective import DistillSettings, make_objectives
 from thinfer.compress.relations import choose_pair
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
 from thinfer.core.clock import Clock
 from thinfer.core.progress import Progress
 from thinfer.errors import DataError
-from thinfer.nn.checkpoint import Checkpoint
-from thinfer.nn.encoder import EncoderClassifier
-from thinfer.nn.predict import compute_logits
 from thinfer.nn.train import Encoded, train_classifier
 from thinfer.text.batch import Batch
 
@@ -62,12 +57,12 @@ def distill(
         raise DataError(what, expected=theirs, got=ours, do="prune the vocabulary after it")
     master = teacher.module().requires_grad_(False)
     labelled = len(train.batch)
-    train, taught = _answer(master, train, unlabelled, pad_id=teacher.pad_id)
+    train, taught = answer_rows(master, train, unlabelled, pad_id=teacher.pad_id)
     pair = choose_pair(state.architecture, teacher.architecture, settings.relation_layers)
-    loss_fn = make_objective(master, train.targets, taught, settings=settings, pair=pair)
-    before = _count_right(state.module(), dev, state.pad_id)
+    (loss_fn,) = make_objectives(master, train.targets, taught, settings=settings, pairs=[pair])
+    before = count_right(state.module(), dev, state.pad_id)
     trained, told = train_classifier(
-        _as_checkpoint(state),
+        as_checkpoint(state),
         train,
         dev=dev,
         settings=settings.train,
@@ -75,7 +70,7 @@ def distill(
         clock=clock,
         loss_fn=loss_fn,
     )
-    after = _count_right(trained.model, dev, state.pad_id)
+    after = count_right(trained.model, dev, state.pad_id)
     details = {
         "rows": len(train.batch),
         "unlabelled_rows": len(train.batch) - labelled,
@@ -95,38 +90,3 @@ def distill(
         reason = "attention relations were left out: no layer of both models has attention"
         report = replace(report, outcome="degraded", reason=reason)
     return state.replace(report, weights=trained.model.weights()), report
-
-
-def _answer(
-    teacher: EncoderClassifier, train: Encoded, unlabelled: Batch | None, *, pad_id: int
-) -> tuple[Encoded, NDArray[np.float32]]:
-    """Give all rows to learn from, labelled by the teacher where need be, and its logits."""
-    if unlabelled is None or not len(unlabelled):
-        return train, compute_logits(teacher, train.batch, pad_id=pad_id)
-    batch = Batch.concatenate([train.batch, unlabelled])
-    taught = compute_logits(teacher, batch, pad_id=pad_id)
-    more = taught[len(train.batch) :]
-    if train.targets.ndim == 1:
-        answers: NDArray[np.int64] = more.argmax(axis=1)
-        return Encoded(batch=batch, targets=np.concatenate([train.targets, answers])), taught
-    several = (more > 0).astype(np.float32)
-    return Encoded(batch=batch, targets=np.concatenate([train.targets, several])), taught
-
-
-def _as_checkpoint(state: State) -> Checkpoint:
-    return Checkpoint(
-        model=state.module(),
-        tokenizer=state.tokenizer,
-        labels=state.labels,
-        architecture=state.architecture,
-        family="bert",  # names of a file that is not written here
-        max_length=state.max_length,
-        config={},
-    )
-
-
-def _count_right(model: EncoderClassifier, rows: Encoded, pad_id: int) -> int:
-    logits = compute_logits(model, rows.batch, pad_id=pad_id)
-    if rows.targets.ndim == 1:
-        return int(np.sum(logits.argmax(axis=1) == rows.targets))
-    return int(np.sum(np.all((logits > 0) == (rows.targets > 0.5), axis=1)))

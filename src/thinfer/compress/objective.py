@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from thinfer.nn.loss import LossFn, Targets, make_teacher_loss
 from thinfer.nn.predict import Inputs
 from thinfer.nn.train import TrainSettings
 
-__all__ = ["DistillSettings", "make_objective"]
+__all__ = ["DistillSettings", "make_objectives"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,31 +65,44 @@ class _Seen:
     projections: dict[str, torch.Tensor]
 
 
-def make_objective(
+def make_objectives(
     teacher: EncoderClassifier,
     targets: Targets,
     taught: NDArray[np.float32],
     *,
     settings: DistillSettings,
-    pair: tuple[int, int] | None,
-) -> LossFn:
-    """Give the loss of a student's forward pass.
+    pairs: Sequence[tuple[int, int] | None],
+) -> list[LossFn]:
+    """Give the loss of each student's forward pass; students asked in turn share the teacher's.
 
     Args:
-        teacher: the model to come near to; it is moved to the student's device.
+        teacher: the model to come near to; it is moved to the students' device.
         targets: of all rows, as of `nn.loss.make_class_loss`.
         taught: the teacher's logits of all rows, float32 `[rows, classes]`.
         settings: weights of the parts.
-        pair: layers (student, teacher) whose relations are compared; None leaves them out.
+        pairs: of each student the layers (its own, the teacher's) whose relations are compared;
+            None leaves them out.
 
     Returns:
-        `class loss + hidden_weight · hidden + relation_weight · relations`; hidden states are
-        compared layer by layer where both models are equally deep, else at their ends only.
+        For each pair `class loss + hidden_weight · hidden + relation_weight · relations`; hidden
+        states are compared layer by layer where both models are equally deep, else at their ends.
     """
     class_loss = make_teacher_loss(
         targets, taught, temperature=settings.temperature, alpha=settings.alpha
     )
-    pair = pair if settings.relation_weight else None
+    master = _Teacher(teacher)
+    return [
+        _make_one(master, class_loss, settings, pair if settings.relation_weight else None)
+        for pair in pairs
+    ]
+
+
+def _make_one(
+    teacher: _Teacher,
+    class_loss: LossFn,
+    settings: DistillSettings,
+    pair: tuple[int, int] | None,
+) -> LossFn:
     if not settings.hidden_weight and pair is None:
         return class_loss
     mine, theirs = pair or (None, None)
@@ -97,16 +110,13 @@ def make_objective(
     def compute_loss(
         model: EncoderClassifier, inputs: Inputs, rows: NDArray[np.int64]
     ) -> torch.Tensor:
-        teacher.to(inputs[0].device)
-        with torch.no_grad(), _watched(teacher, theirs) as wanted:
-            teacher(*inputs)
+        wanted = teacher.show(inputs, theirs)
         with _watched(model, mine) as given:
             loss = class_loss(model, inputs, rows)
         real = inputs[1].bool()
         if settings.hidden_weight:
-            loss = loss + settings.hidden_weight * _compare_hidden(
-                given.states, wanted.states, real
-            )
+            distance = _compare_hidden(given.states, wanted.states, real)
+            loss = loss + settings.hidden_weight * distance
         if pair is not None:
             apart = compare_relations(
                 given.projections, wanted.projections, real, most_heads=settings.relation_heads
@@ -115,6 +125,23 @@ def make_objective(
         return loss
 
     return compute_loss
+
+
+class _Teacher:
+    """A model that shows what happens inside it; the last texts are not read twice."""
+
+    def __init__(self, model: EncoderClassifier) -> None:
+        self._model = model
+        self._asked: tuple[Inputs, int | None] | None = None
+        self._shown = _Seen([], {})
+
+    def show(self, inputs: Inputs, layer: int | None) -> _Seen:
+        if self._asked is None or self._asked[0] is not inputs or self._asked[1] != layer:
+            self._model.to(inputs[0].device)
+            with torch.no_grad(), _watched(self._model, layer) as self._shown:
+                self._model(*inputs)
+            self._asked = (inputs, layer)
+        return self._shown
 
 
 @contextmanager

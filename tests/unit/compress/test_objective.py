@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.support.toy_models import toy_architecture, toy_state, toy_task
-from thinfer.compress.objective import DistillSettings, make_objective
+from thinfer.compress.objective import DistillSettings, make_objectives
 from thinfer.compress.state import State
 from thinfer.errors import UserError
 from thinfer.nn.predict import compute_logits, pad_inputs
@@ -21,13 +21,8 @@ def loss_of(
 ) -> float:
     master = TEACHER.module()
     settings = DistillSettings(alpha=alpha, hidden_weight=hidden, relation_weight=relations)
-    objective = make_objective(
-        master,
-        LABELS,
-        compute_logits(master, BATCH, pad_id=0),
-        settings=settings,
-        pair=(1, 1),
-    )
+    taught = compute_logits(master, BATCH, pad_id=0)
+    (objective,) = make_objectives(master, LABELS, taught, settings=settings, pairs=[(1, 1)])
     with torch.no_grad():
         return float(objective(student.module(), pad_inputs(BATCH, 0), ROWS))
 
@@ -48,7 +43,7 @@ def test_nothing_stays_hooked() -> None:
     master, module = TEACHER.module(), STUDENT.module()
     settings = DistillSettings(hidden_weight=1, relation_weight=1)
     taught = compute_logits(master, BATCH, pad_id=0)
-    objective = make_objective(master, LABELS, taught, settings=settings, pair=(0, 1))
+    (objective,) = make_objectives(master, LABELS, taught, settings=settings, pairs=[(0, 1)])
     objective(module, pad_inputs(BATCH, 0), ROWS)
     for model in (master, module):
         assert not any(part._forward_hooks for part in model.modules())
@@ -67,3 +62,18 @@ def test_nothing_stays_hooked() -> None:
 def test_impossible_settings_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises(UserError, match="settings of distillation"):
         DistillSettings(**setting)  # type: ignore[arg-type]
+
+
+def test_students_of_one_batch_share_the_teachers_pass() -> None:
+    master = TEACHER.module()
+    taught = compute_logits(master, BATCH, pad_id=0)
+    passes: list[int] = []
+    master.register_forward_hook(lambda *_: passes.append(1))
+    objectives = make_objectives(
+        master, LABELS, taught, settings=DistillSettings(), pairs=[None, None]
+    )
+    for _ in range(2):  # equal texts in another batch are another batch
+        inputs = pad_inputs(BATCH, 0)
+        losses = [objective(STUDENT.module(), inputs, ROWS).item() for objective in objectives]
+        assert losses[0] == losses[1]
+    assert len(passes) == 2
