@@ -12,7 +12,7 @@ from thinfer.pipeline.data import LabelledSet
 from thinfer.pipeline.job import Job
 from thinfer.text.batch import Batch
 
-__all__ = ["Schooling", "plan_schooling", "retrain"]
+__all__ = ["Schooling", "plan_schooling", "recipe_of", "retrain"]
 
 _EPOCHS = {"short": 2, "full": 5, "adaptive": 3}
 _HALFWAY_EPOCHS = 1
@@ -55,15 +55,26 @@ def plan_schooling(job: Job, teacher: State, *, is_halfway: bool = False) -> Sch
         settings = AugmentSettings(copies=request.augment, seed=request.seed)
         parts.append(substitute_tokens(train.batch, teacher, settings))
         augmented = len(parts[-1])
-    epochs = _HALFWAY_EPOCHS if is_halfway else _EPOCHS[request.retrain]
-    base = DistillSettings()
     return Schooling(
         train=train,
         dev=_encode(job.sets.dev, teacher),
         more=Batch.concatenate(parts) if parts else None,
         augmented=augmented,
-        settings=replace(base, train=replace(base.train, epochs=epochs, seed=request.seed)),
+        settings=recipe_of(request.retrain, seed=request.seed, is_halfway=is_halfway),
     )
+
+
+def recipe_of(retrain: str, *, seed: int, is_halfway: bool = False) -> DistillSettings:
+    """Give the settings that a kind of retraining stands for.
+
+    Args:
+        retrain: `short`, `full` or `adaptive`.
+        seed: of the order of the rows.
+        is_halfway: the state is cut once more afterwards: one epoch is enough.
+    """
+    epochs = _HALFWAY_EPOCHS if is_halfway else _EPOCHS[retrain]
+    base = DistillSettings()
+    return replace(base, train=replace(base.train, epochs=epochs, seed=seed))
 
 
 def retrain(job: Job, small: State, teacher: State, *, is_halfway: bool = False) -> State:
