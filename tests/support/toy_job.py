@@ -37,7 +37,10 @@ def toy_job(folder: Path, *, unlabelled: int = 0, **asked: Any) -> Job:  # noqa:
     """A run whose model is the trained toy state: 300 rows of train, 100 of dev."""
     parts = {name: folder / f"{name}.csv" for name in ("train", "dev", "test")}
     request = CompressRequest(
-        model="toy", data=DataRequest(**parts), out=folder / "bundle", **asked
+        model="toy",
+        data=DataRequest(train=parts["train"], dev=parts["dev"], test=parts["test"]),
+        out=folder / "bundle",
+        **asked,
     )
     for path in parts.values():
         path.touch()

@@ -121,8 +121,9 @@ def compare_relations(
 
 def _relate(projected: torch.Tensor, real: torch.Tensor, heads: int) -> torch.Tensor:
     """Give log relations, float32 `[batch, heads, length, length]`."""
-    split = projected.float().unflatten(-1, (heads, -1)).transpose(1, 2)
+    split = projected.float().view(*projected.shape[:2], heads, -1).transpose(1, 2)
     products = split @ split.transpose(2, 3) / math.sqrt(split.shape[-1])
     # A finite bottom, so that exp(a) * (a − b) at padding is 0 and not 0 · ∞.
     bottom = torch.finfo(products.dtype).min
-    return products.masked_fill(~real[:, None, None, :], bottom / 2).log_softmax(-1)
+    related: torch.Tensor = products.masked_fill(~real[:, None, None, :], bottom / 2)
+    return related.log_softmax(-1)
