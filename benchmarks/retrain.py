@@ -1,7 +1,8 @@
-"""Pruning with short retraining, and how much unlabelled text helps where labels are few.
+"""Pruning with retraining, and how much unlabelled text helps where labels are few.
 
-The speed-ups are the table's; each state is repaired, then distilled from the dense one for two
-epochs (`compress --retrain short`).
+The speed-ups are the table's. Each state is repaired, then distilled from the dense one as
+`compress --retrain short` does; or it is cut half the way, distilled, cut again and distilled for
+longer, as `--retrain full` does.
 """
 
 from __future__ import annotations
@@ -13,21 +14,31 @@ import numpy as np
 from benchmarks.prune_case import ENGINE, PRECISION, Case, judge_states, load_case
 from benchmarks.record import save
 from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
+from thinfer.compress.costs import BlockCosts
 from thinfer.compress.distill import DistillSettings, distill
-from thinfer.compress.prune import PruneTarget, SearchSettings, prune_to
+from thinfer.compress.ladder import Ladders
+from thinfer.compress.prune import (
+    PruneSettings,
+    PruneTarget,
+    SearchSettings,
+    build_ladders,
+    prune_to,
+)
 from thinfer.compress.state import State
 from thinfer.core.clock import SystemClock
 from thinfer.core.progress import SilentProgress
-from thinfer.nn.train import Encoded, TrainSettings
+from thinfer.nn.train import Encoded
+from thinfer.pipeline.retrain import recipe_of
 from thinfer.text.batch import Batch
 
 SPEEDUPS = (2.0, 4.0)
-_EPOCHS = 2
 _LABELLED = 2000  # rows that keep their labels in the second part
 _UNLABELLED_AT = 4.0
 
 
-def measure_set(settings: Settings, item: RealSet, counts: tuple[int, ...]) -> dict[str, Any]:
+def measure_set(
+    settings: Settings, item: RealSet, counts: tuple[int, ...], kinds: tuple[str, ...]
+) -> dict[str, Any]:
     """Prune one teacher, with and without retraining."""
     case, clock = load_case(settings, item), SystemClock()
     batch, truth = case.sets.train.encode(case.state.tokenizer).batch, case.sets.train.truth
@@ -36,10 +47,16 @@ def measure_set(settings: Settings, item: RealSet, counts: tuple[int, ...]) -> d
     for speedup in SPEEDUPS:
         cut = _prune(case, speedup)
         states["no retraining", speedup, 0] = cut
-        started = clock.monotonic()
-        states["short", speedup, 0] = _distil(case, cut, Encoded(batch=batch, targets=truth), None)
-        seconds[f"short, {speedup:g}"] = clock.monotonic() - started
-        say(f"{item.name}: {speedup:g}")
+        every = Encoded(batch=batch, targets=truth)
+        for kind in kinds:
+            started = clock.monotonic()
+            start = cut
+            if kind == "full":
+                start = _prune_by_halves(case, speedup, every, settings.seed)
+            recipe = recipe_of(kind, seed=settings.seed)
+            states[kind, speedup, 0] = _distil(case, start, every, None, recipe)
+            seconds[f"{kind}, {speedup:g}"] = clock.monotonic() - started
+            say(f"{item.name}: {kind} at {speedup:g}")
     if counts:
         order = np.random.default_rng(settings.seed).permutation(len(truth))
         rows, rest = order[:_LABELLED], order[_LABELLED:]
@@ -47,7 +64,8 @@ def measure_set(settings: Settings, item: RealSet, counts: tuple[int, ...]) -> d
         cut = states["no retraining", _UNLABELLED_AT, 0]
         for count in sorted({min(count, len(rest)) for count in counts}):
             more = batch.select(rest[:count]) if count else None
-            states["2,000 labelled", _UNLABELLED_AT, count] = _distil(case, cut, few, more)
+            recipe = recipe_of("short", seed=settings.seed)
+            states["2,000 labelled", _UNLABELLED_AT, count] = _distil(case, cut, few, more, recipe)
             say(f"{item.name}: {count} unlabelled rows")
     judged = judge_states(case, states)
     return {
@@ -63,27 +81,51 @@ def measure_set(settings: Settings, item: RealSet, counts: tuple[int, ...]) -> d
 
 
 def _prune(case: Case, speedup: float) -> State:
-    small, _ = prune_to(
-        case.state,
-        case.ladders,
+    return _prune_from(case.state, case.ladders, case, case.costs, case.budget(speedup))
+
+
+def _prune_by_halves(case: Case, speedup: float, train: Encoded, seed: int) -> State:
+    """Cut half the way, in factors, distil, and cut again, as `pipeline.cutter` does."""
+    blocks = zip(case.costs.heads, case.costs.neurons, strict=True)
+    full = sum(float(heads[-1] + neurons[-1]) for heads, neurons in blocks)
+    budget = (full * case.budget(speedup)) ** 0.5
+    wide = _prune_from(case.state, case.ladders, case, case.costs, budget)
+    middle = _distil(case, wide, train, None, recipe_of("full", seed=seed, is_halfway=True))
+    ladders = build_ladders(
+        middle,
         case.calibration,
-        PruneTarget(budget=case.budget(speedup)),
-        costs=case.costs,
+        rng=np.random.default_rng(seed),
+        settings=PruneSettings(keep_moments=True),
+    )
+    costs = case.table.costs(ladders, "batch")
+    return _prune_from(middle, ladders, case, costs, case.budget(speedup))
+
+
+def _prune_from(
+    state: State, ladders: Ladders, case: Case, costs: BlockCosts, budget: float
+) -> State:
+    small, _ = prune_to(
+        state,
+        ladders,
+        case.calibration,
+        PruneTarget(budget=budget),
+        costs=costs,
         search=SearchSettings(),
     )
     return small
 
 
-def _distil(case: Case, small: State, train: Encoded, more: Batch | None) -> State:
+def _distil(
+    case: Case, small: State, train: Encoded, more: Batch | None, recipe: DistillSettings
+) -> State:
     dev = Encoded(batch=case.sets.dev.encode(small.tokenizer).batch, targets=case.sets.dev.truth)
-    settings = TrainSettings(epochs=_EPOCHS, learning_rate=1e-4, dropout=0.0)
     trained, _ = distill(
         small,
         case.state,
         train,
         dev=dev,
         unlabelled=more,
-        settings=DistillSettings(train=settings),
+        settings=recipe,
         progress=SilentProgress(),
         clock=SystemClock(),
     )
@@ -96,11 +138,13 @@ def main() -> None:
     parser.add_argument(
         "--unlabelled", default="", help="numbers of unlabelled rows to try, like 0,10000,99999999"
     )
+    parser.add_argument("--kinds", default="short,full", help="some of short, full")
     arguments = parser.parse_args()
     settings = to_settings(arguments)
     counts = tuple(int(part) for part in arguments.unlabelled.split(",") if part)
+    kinds = tuple(part for part in arguments.kinds.split(",") if part)
     for item in settings.present():
-        save(settings, "retrain", {item.name: measure_set(settings, item, counts)})
+        save(settings, "retrain", {item.name: measure_set(settings, item, counts, kinds)})
 
 
 if __name__ == "__main__":

@@ -80,6 +80,22 @@ def test_retraining_distils_each_narrower_state(
     assert open_bundle(out).version == result["version"]
 
 
+def test_several_widths_are_trained_together(capsys: Capture, tmp_path: Path) -> None:
+    task, out = small_task(), tmp_path / "bundle"
+    quick = ("--engine", "onnxruntime", "--precision", "fp32", "--widths", "1/2,1/4")
+    words = (*task.words(out, "--floor", "accuracy>=50%", *quick), "--retrain", "adaptive")
+    result, _ = run_json(capsys, *words, "--augment", "1")
+    narrow = [item for item in result["candidates"] if item["state"].startswith("width-")]
+    assert [item["state"] for item in narrow] == ["width-1-2", "width-1-4"]
+    for item in narrow:
+        prune, adaptive = item["steps"][-2:]
+        assert (prune["step"], adaptive["step"]) == ("prune", "adaptive")
+        assert adaptive["details"]["trained_widths"] == ["1/2", "1/4"]
+        assert adaptive["details"]["augmented_rows"] == 400
+        assert adaptive["details"]["unlabelled_rows"] == 400
+    assert open_bundle(out).version == result["version"]
+
+
 def write_pairs(path: Path, rng: np.random.Generator, rows: int) -> None:
     """Whether the second text repeats a word of the first."""
     nouns = ["apple", "river", "stone", "cloud", "horse", "paper", "lamp", "chair"]

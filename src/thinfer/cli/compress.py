@@ -36,8 +36,11 @@ def command(
         Path | None, typer.Option(help="Prices of widths: read, or measured and written here.")
     ] = None,
     retrain: Annotated[
-        str, typer.Option(help="none, short (distil after pruning) or full (in two cuts).")
+        str, typer.Option(help="none, short (distil), full (in two cuts), adaptive (all widths).")
     ] = "none",
+    augment: Annotated[
+        int, typer.Option(help="Altered copies of each training text for --retrain to learn.")
+    ] = 0,
     unlabelled: Annotated[
         Path | None, typer.Option(help="More text: the vocabulary covers it, --retrain learns.")
     ] = None,
@@ -86,6 +89,7 @@ def command(
         speedups=parse_speedups(speedups) if speedups else (),
         latency_table=latency_table,
         retrain=retrain,  # type: ignore[arg-type]  # checked by the request
+        augment=augment,
         precisions=tuple(precision or ("auto",)),
         engines=tuple(engine or ("auto",)),
         threads=threads,

@@ -22,6 +22,7 @@ from thinfer.compress.step import StepReport
 from thinfer.errors import UserError
 from thinfer.export.write import ExportRequest, write_engine
 from thinfer.pipeline.candidate import Candidate, describe_candidate
+from thinfer.pipeline.family import WidthFamily
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.latency import LatencyTable
 from thinfer.pipeline.retrain import retrain
@@ -75,6 +76,7 @@ class Cutter:
         self._keep_table = keep_table
         self._batch = job.calibration(dense.state.tokenizer)
         self._built: _Start | None = None
+        self._family: WidthFamily | None = None
 
     def to_width(self, width: Fraction) -> State:
         """Keep a part of the encoder's cost.
@@ -82,6 +84,8 @@ class Cutter:
         Args:
             width: the part, in 0 … 1.
         """
+        if self._job.request.retrain == "adaptive":
+            return self._grow().at(width)
         return self._finish(float(width) * self._start().price)
 
     def to_speedup(self, speedup: float) -> State:
@@ -174,6 +178,17 @@ class Cutter:
         small = self._prune(start, budget)
         small = small if report is None else small.replace(report)
         return retrain(job, small, self._dense.state)
+
+    def _grow(self) -> WidthFamily:
+        if self._family is None:
+            start = self._start()
+            self._family = WidthFamily(
+                self._job,
+                start.state,
+                start.ladders,
+                lambda width: self._prune(start, float(width) * start.price),
+            )
+        return self._family
 
     def _start(self) -> _Start:
         if self._built is None:

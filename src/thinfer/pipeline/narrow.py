@@ -11,14 +11,15 @@ from thinfer.pipeline.cutter import Cutter
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.latency import LatencyTable, load_table, save_table
 from thinfer.pipeline.price import TableRequest, measure_table
+from thinfer.pipeline.request import WIDTHS
 from thinfer.pipeline.states import StateTrial, try_state
 from thinfer.pipeline.workspace import LATENCY_TABLE
 
 __all__ = ["find_table", "halve_gap", "narrow_states"]
 
-# Tried in turn where the user names none: on, while the FP32 form still clears the floor. Then the
-# gap between the narrowest that cleared and the next one that did not is halved, so many times.
-_LADDER = tuple(map(Fraction, ("3/4", "1/2", "3/8", "1/4", "1/6")))
+# Where the user names no width, those of the request are tried while the FP32 form still clears the
+# floor. Then the gap between the narrowest that cleared and the next one that did not is halved, so
+# many times.
 _HALVINGS = 2
 
 
@@ -102,7 +103,7 @@ def narrow_states(
         return
     tried: list[Fraction] = []
     missed = 0
-    for width in _LADDER:
+    for width in WIDTHS:
         trial = cut(width)
         tried.append(width)
         yield trial

@@ -10,9 +10,11 @@ from typing import ClassVar, Literal
 
 from thinfer.errors import UserError
 
-__all__ = ["CompressRequest", "DataRequest", "parse_speedups", "parse_widths"]
+__all__ = ["WIDTHS", "CompressRequest", "DataRequest", "parse_speedups", "parse_widths"]
 
-RETRAIN = ("none", "short", "full")
+# Tried where the user names none, widest first.
+WIDTHS = tuple(map(Fraction, ("3/4", "1/2", "3/8", "1/4", "1/6")))
+RETRAIN = ("none", "short", "full", "adaptive")
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
@@ -52,7 +54,8 @@ class CompressRequest:
         speedups: throughput to the dense form's in the same engine, each over 1.
         latency_table: prices of widths: read where the file exists, else written to it.
         retrain: `none`; `short`: distillation after pruning; `full`: pruned in two cuts, distilled
-            after each, for longer.
+            after each, for longer; `adaptive`: all widths trained together in one set of weights.
+        augment: copies of each training text, with tokens replaced, that retraining learns from.
         precisions: precisions to try; `auto` = all that this machine has.
         engines: engines to try; `auto` = all that are installed.
         threads: threads of one call; None = the usable cores.
@@ -74,7 +77,8 @@ class CompressRequest:
     widths: tuple[Fraction, ...] = ()
     speedups: tuple[float, ...] = ()
     latency_table: Path | None = None
-    retrain: Literal["none", "short", "full"] = "none"
+    retrain: Literal["none", "short", "full", "adaptive"] = "none"
+    augment: int = 0
     precisions: tuple[str, ...] = ("auto",)
     engines: tuple[str, ...] = ("auto",)
     threads: int | None = None
@@ -89,6 +93,13 @@ class CompressRequest:
         if self.retrain not in RETRAIN:
             what = "the retraining is not known"
             raise UserError(what, expected=f"one of {list(RETRAIN)}", got=self.retrain)
+        if self.retrain == "adaptive" and self.speedups:
+            what = "--retrain adaptive trains widths, and a speed-up's width is not known before"
+            raise UserError(what, do="give --widths, or --retrain short with --speedups")
+        if self.augment < 0 or (self.augment and self.retrain == "none"):
+            what = "augmented text is for retraining"
+            expected = "--augment of 0 or more, with --retrain short, full or adaptive"
+            raise UserError(what, expected=expected, got=f"{self.augment}, {self.retrain}")
         unknown = sorted(set(self.precisions) - set(PRECISIONS))
         if unknown:
             what = "a precision is not known"

@@ -20,7 +20,7 @@ from thinfer.compress.step import StepReport
 from thinfer.compress.surgery import cut
 from thinfer.core.clock import ManualClock
 from thinfer.core.progress import SilentProgress
-from thinfer.errors import DataError, UserError
+from thinfer.errors import DataError
 from thinfer.nn.train import Encoded, TrainSettings
 
 TRAIN = TrainSettings(epochs=2, batch_size=32, learning_rate=3e-3, dropout=0.0, precision="fp32")
@@ -89,10 +89,23 @@ def test_another_vocabulary_is_refused() -> None:
         run(student(), DistillSettings(), teacher=toy_state(shape))
 
 
-@pytest.mark.parametrize("setting", [{"temperature": 0.0}, {"alpha": 2.0}, {"hidden_weight": -1.0}])
-def test_impossible_settings_are_refused(setting: dict[str, float]) -> None:
-    with pytest.raises(UserError, match="settings of distillation"):
-        DistillSettings(**setting)  # type: ignore[arg-type]
+def test_relations_take_part_and_the_report_names_their_layers() -> None:
+    before = student()
+    after, report = run(before, DistillSettings(train=TRAIN, relation_weight=1.0))
+    batch, labels = toy_task(800, seed=13)
+    assert report.outcome == "applied"
+    assert report.details["relation_layers"] == (1, 1)
+    assert accuracy_of(after, batch, labels) > accuracy_of(before, batch, labels) + 0.05
+
+
+def test_without_attention_the_report_says_that_relations_were_left_out() -> None:
+    state = trained_state()
+    keep = PruningMask.keep_all(state.architecture)
+    none = dataclasses.replace(keep, heads=tuple(np.zeros(4, dtype=np.bool_) for _ in range(2)))
+    _, report = run(cut(state, none), DistillSettings(train=TRAIN, relation_weight=1.0))
+    assert report.outcome == "degraded"
+    assert "no layer of both models has attention" in report.reason
+    assert report.details["relation_layers"] is None
 
 
 def test_unlabelled_text_teaches_a_student_that_saw_few_labels() -> None:

@@ -50,3 +50,16 @@ def test_speedups_are_read_once_each_smallest_first() -> None:
 def test_a_speedup_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="speed-up cannot be read"):
         parse_speedups(text)
+
+
+def test_adaptive_training_does_not_go_with_speedups() -> None:
+    assert request(retrain="adaptive").retrain == "adaptive"
+    with pytest.raises(UserError, match="adaptive trains widths"):
+        request(retrain="adaptive", speedups=(2.0,))
+
+
+@pytest.mark.parametrize("changes", [{"augment": 1}, {"augment": -1, "retrain": "short"}])
+def test_augmented_text_needs_retraining(changes: dict[str, Any]) -> None:
+    assert request(augment=2, retrain="short").augment == 2
+    with pytest.raises(UserError, match="for retraining"):
+        request(**changes)
