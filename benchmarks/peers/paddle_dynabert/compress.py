@@ -55,6 +55,7 @@ class Collator:
         self._pad_id = pad_id
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, paddle.Tensor]:
+        """Give tensors `[batch, length]`, and `labels` `[batch]`."""
         stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         used = np.flatnonzero((stacked["input_ids"] != self._pad_id).any(axis=0))
         longest = int(used[-1]) + 1

@@ -5,8 +5,6 @@ The arithmetic stays the library's; the repair answers the error that `compress.
 
 from __future__ import annotations
 
-from typing import Any
-
 import paddle
 from paddleslim.nas.ofa import layers
 
@@ -23,7 +21,7 @@ def repair() -> None:
     layers.SuperLayerNorm.forward = _normalise
 
 
-def _normalise(self: Any, inputs: paddle.Tensor) -> paddle.Tensor:
+def _normalise(self: layers.SuperLayerNorm, inputs: paddle.Tensor) -> paddle.Tensor:
     """Normalise the last axis with as many weights as it is wide."""
     width = int(inputs.shape[-1])
     self.cur_config = {"prune_dim": width}
