@@ -21,7 +21,7 @@ from thinfer.compress.prune import PruneSettings, build_ladders
 from thinfer.compress.state import State
 from thinfer.core.clock import SystemClock
 from thinfer.core.progress import SilentProgress
-from thinfer.engine.base import Engine
+from thinfer.engine.base import Engine, Precision
 from thinfer.engine.pool import choose_parallel
 from thinfer.engine.registry import open_engine_folder
 from thinfer.export.write import ExportRequest, write_engine
@@ -36,9 +36,10 @@ from thinfer.pipeline.price import TableRequest, measure_table
 from thinfer.quality.labels import LabelSet
 from thinfer.text.batch import Batch
 
-__all__ = ["ENGINE", "PRECISION", "Case", "judge_states", "load_case"]
+__all__ = ["ENGINE", "PRECISION", "Case", "judge_states", "load_case", "time_states"]
 
-ENGINE, PRECISION = "onnxruntime", "int8"
+ENGINE = "onnxruntime"
+PRECISION: Precision = "int8"
 _CALIBRATION_TEXTS = 2048
 _BATCHES, _BATCH_TEXTS, _ROUNDS = 12, 32, 6
 
@@ -108,7 +109,7 @@ def judge_states(case: Case, states: Mapping[Key, State]) -> dict[Key, dict[str,
     sets, state = case.sets, case.state
     test, truth = sets.test.encode(state.tokenizer).batch, sets.test.truth
     dense = compute_logits(state.module(), test, pad_id=state.pad_id).argmax(1)
-    ratios = _time(case, states, sets.dev.encode(state.tokenizer).batch)
+    ratios = time_states(case, states)
     whole = case.table.predict(state.architecture, "batch")
     judged = {}
     for key, small in states.items():
@@ -126,9 +127,11 @@ def judge_states(case: Case, states: Mapping[Key, State]) -> dict[Key, dict[str,
     return judged
 
 
-def _time(case: Case, states: Mapping[Key, State], texts: Batch) -> dict[Key, float]:
+def time_states(
+    case: Case, states: Mapping[Key, State], precision: Precision = PRECISION
+) -> dict[Key, float]:
     """Give the throughput of each state to the dense one's, in turn, without tokenising."""
-    clock = SystemClock()
+    clock, texts = SystemClock(), case.sets.dev.encode(case.state.tokenizer).batch
     most = min(len(texts), _BATCHES * _BATCH_TEXTS)
     batches = [
         texts.select(list(range(start, min(start + _BATCH_TEXTS, most))))
@@ -145,7 +148,7 @@ def _time(case: Case, states: Mapping[Key, State], texts: Batch) -> dict[Key, fl
                 folder=folder,
                 pad_id=state.pad_id,
             )
-            spec = write_engine(ENGINE, PRECISION, request)
+            spec = write_engine(ENGINE, precision, request)
             engines[str(number)] = open_engine_folder(
                 folder, spec, state.architecture, pad_id=state.pad_id, threads=case.threads
             )
