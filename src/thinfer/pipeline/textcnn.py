@@ -33,7 +33,7 @@ _RATE = 2e-3
 _TEMPERATURE, _ALPHA = 2.0, 0.9
 # All epochs together: about half a minute on two cores, whatever the text.
 _MOST_TOKENS, _EPOCHS = 3_000_000, 6
-_FEWEST_STEPS = 400  # few texts are read more often
+_FEWEST_STEPS = 200  # few texts are read more often
 _CHOOSING_ROWS = 2000  # of dev, spread over it, that choose the epoch
 _ANSWER_TOKENS = 8192  # of one batch when it only answers
 
