@@ -16,6 +16,7 @@ import json
 import shutil
 import time
 import traceback
+import zlib  # noqa: F401 - before Paddle, whose own copy breaks what newer libraries unpack with it
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path

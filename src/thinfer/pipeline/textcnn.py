@@ -92,9 +92,9 @@ class TextCnn(nn.Module):
         rows[seen] = np.arange(1, len(seen) + 1)
         self.register_buffer("rows", torch.from_numpy(rows))
         table = np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors[seen]])
-        self.embedding = nn.Embedding.from_pretrained(
-            torch.from_numpy(table), freeze=False, padding_idx=0
-        )
+        self.embedding = nn.Embedding(len(table), vectors.shape[1], padding_idx=0)
+        with torch.no_grad():
+            self.embedding.weight.copy_(torch.from_numpy(table))
         size = vectors.shape[1]
         self.filters = nn.ModuleList(nn.Conv1d(size, _FILTERS, width) for width in _WIDTHS)
         self.dropout = nn.Dropout(_DROPOUT)
