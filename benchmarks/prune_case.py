@@ -21,7 +21,7 @@ from thinfer.compress.prune import PruneSettings, build_ladders
 from thinfer.compress.state import State
 from thinfer.core.clock import SystemClock
 from thinfer.core.progress import SilentProgress
-from thinfer.engine.base import Engine
+from thinfer.engine.base import Engine, Precision
 from thinfer.engine.pool import choose_parallel
 from thinfer.engine.registry import open_engine_folder
 from thinfer.export.write import ExportRequest, write_engine
@@ -44,9 +44,11 @@ __all__ = [
     "judge_states",
     "load_case",
     "make_case",
+    "time_states",
 ]
 
-ENGINE, PRECISION = "onnxruntime", "int8"
+ENGINE = "onnxruntime"
+PRECISION: Precision = "int8"
 _CALIBRATION_TEXTS = 2048
 _BATCHES, _BATCH_TEXTS, _ROUNDS = 12, 32, 6
 
@@ -124,14 +126,14 @@ def judge_states(case: Case, states: Mapping[Key, State]) -> dict[Key, dict[str,
     sets, state = case.sets, case.state
     test, truth = sets.test.encode(state.tokenizer).batch, sets.test.truth
     dense = compute_logits(state.module(), test, pad_id=state.pad_id).argmax(1)
-    ratios = _time(case, states, sets.dev.encode(state.tokenizer).batch)
+    ratios = time_states(case, states)
     whole = case.table.predict(state.architecture, "batch")
     judged = {}
     for key, small in states.items():
         answers = compute_logits(small.module(), test, pad_id=state.pad_id).argmax(1)
         judged[key] = {
             "measured": ratios[key],
-            "predicted": whole / case.table.predict(small.architecture, "batch"),
+            "predicted": _predict(case, small, whole),
             "accuracy": float((answers == truth).mean()),
             "kept": float((answers == truth).sum() / (dense == truth).sum()),
             "lost": int(((dense == truth) & (answers != truth)).sum()),
@@ -142,9 +144,18 @@ def judge_states(case: Case, states: Mapping[Key, State]) -> dict[Key, dict[str,
     return judged
 
 
-def _time(case: Case, states: Mapping[Key, State], texts: Batch) -> dict[Key, float]:
+def _predict(case: Case, small: State, whole: float) -> float | None:
+    """Give the speed that the table promises; it knows one hidden size."""
+    if small.architecture.hidden != case.state.architecture.hidden:
+        return None
+    return whole / case.table.predict(small.architecture, "batch")
+
+
+def time_states(
+    case: Case, states: Mapping[Key, State], precision: Precision = PRECISION
+) -> dict[Key, float]:
     """Give the throughput of each state to the dense one's, in turn, without tokenising."""
-    clock = SystemClock()
+    clock, texts = SystemClock(), case.sets.dev.encode(case.state.tokenizer).batch
     most = min(len(texts), _BATCHES * _BATCH_TEXTS)
     batches = [
         texts.select(list(range(start, min(start + _BATCH_TEXTS, most))))
@@ -161,7 +172,7 @@ def _time(case: Case, states: Mapping[Key, State], texts: Batch) -> dict[Key, fl
                 folder=folder,
                 pad_id=state.pad_id,
             )
-            spec = write_engine(ENGINE, PRECISION, request)
+            spec = write_engine(ENGINE, precision, request)
             engines[str(number)] = open_engine_folder(
                 folder, spec, state.architecture, pad_id=state.pad_id, threads=case.threads
             )

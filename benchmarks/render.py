@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.render_peers import render_quantise, render_students
 from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.settings import ROOT, make_parser, say, to_settings
 from benchmarks.tables import Body, facts, interval, mega, number, percent, table, times
@@ -109,18 +110,18 @@ def _one_compression(body: Body) -> list[str]:
         )
         for name, end in ends
     ]
-    linear = body["linear"]
-    quality.append(
+    quality += [
         (
-            linear["name"] + _linear_note(linear),
-            percent(linear["metrics"]["accuracy"]),
-            percent(linear["metrics"]["macro_f1"]),
-            number(linear["texts_per_second"]),
+            cheap["name"] + _cheap_note(cheap),
+            percent(cheap["metrics"]["accuracy"]),
+            percent(cheap["metrics"]["macro_f1"]),
+            number(cheap["texts_per_second"]),
             "",
-            mega(linear["size_bytes"]),
+            mega(cheap["size_bytes"]),
             "",
         )
-    )
+        for cheap in (body[name] for name in ("linear", "textcnn") if name in body)
+    ]
     columns = ("on test", "accuracy", "macro F1", "texts/s", "one text, ms", "size", "peak RSS")
     factors = [(item["name"], times(item["factor"]), item["detail"]) for item in body["factors"]]
     data = body["data"]
@@ -151,8 +152,8 @@ def _prediction(body: Body) -> str:
     )
 
 
-def _linear_note(linear: Body) -> str:
-    missed = linear.get("missed_on_dev")
+def _cheap_note(cheap: Body) -> str:
+    missed = cheap.get("missed_on_dev")
     if missed is None:
         return ""
     return " (misses the floor)" if missed else " (**holds the floor on dev**)"
@@ -316,6 +317,8 @@ SECTIONS = (
     ("prune", "Pruning without retraining, at equal measured speed", render_prune),
     ("retrain", "Pruning with retraining", render_retrain),
     ("family", "A family of five ratios: time and memory", render_family),
+    ("students", "Smaller models that learn from the teacher", render_students),
+    ("quantise", "INT8 by other tools", render_quantise),
     ("parity", "Parity", _parity),
     ("agreement", "One bundle, four ways to ask it", _agreement),
     ("speed", "Engines, interleaved", _speed),

@@ -12,8 +12,8 @@ import sys
 from benchmarks.settings import ROOT, make_parser, say
 
 STEPS = (
-    *("fit_teachers", "compress_sets", "prune", "retrain", "family", "parity", "agreement"),
-    *("speed", "services", "render"),
+    *("fit_teachers", "compress_sets", "prune", "retrain", "family", "students", "quantise"),
+    *("parity", "agreement", "speed", "services", "render"),
 )
 
 

@@ -56,6 +56,79 @@ def test_a_changed_figure_changes_the_page() -> None:
     assert "A trial on 200 rows" in changed
 
 
+STUDENT = {
+    "method": "ernie-3.0-nano, distilled",
+    "beside": "ernie-3.0-nano, distilled",
+    "measured": 1.5,
+    "measured_fp32": 1.25,
+    "predicted": None,
+    "accuracy": 0.8,
+    "kept": 0.96,
+    "lost": 7,
+    "gained": 3,
+}
+DYNABERT: dict[str, Any] = {
+    "versions": {"paddlenlp": "2.8.1"},
+    "command": "python compress.py FOLDER",
+    "as_published": {"error": "ValueError: too many values", "stage": "Trainer.compress"},
+}
+
+
+def render_students(dynabert: dict[str, Any]) -> str:
+    body = {
+        "engine": "onnxruntime int8",
+        "rows": 100,
+        "dense_accuracy": 0.9,
+        "epochs": 2,
+        "states": [STUDENT, {**STUDENT, "method": "thinfer, pruned and distilled"}],
+        "dynabert": dynabert,
+        "machine": MACHINE,
+        "threads": 2,
+        "limit": None,
+    }
+    return render({"students": {"thuc": body}})
+
+
+def test_students_name_the_speed_they_were_matched_to() -> None:
+    page = render_students({"absent": "left out"})
+    assert "| ernie-3.0-nano, distilled |  | 1.50 | 1.25 |" in page
+    assert "| thinfer, pruned and distilled | ernie-3.0-nano, distilled | 1.50 |" in page
+    assert "not run: left out" in page
+
+
+def test_what_a_library_fails_with_is_on_the_page_beside_its_repair() -> None:
+    sizes = {"weights": 2_000_000, "exported by the library": 1_000_000}
+    repaired = {"error": None, "seconds": 120.0, "bytes 2/3": sizes}
+    outcome = {**DYNABERT, "repairs": ["one thing"], "repaired": repaired}
+    page = render_students({**outcome, "newest": DYNABERT, "max_abs_to_paddle": 2e-6})
+    failure = "as published (paddlenlp 2.8.1): `ValueError: too many values` in Trainer.compress"
+    assert page.count(failure) == 2
+    assert "repaired (paddlenlp 2.8.1): ran, 2.0 min" in page
+    assert "repair: one thing" in page
+    assert "width 2/3: 2.0 MB of weights; the library's own export of it has 1.0 MB" in page
+    assert "max abs Δ 2.0e-06" in page
+
+
+def test_quantised_forms_that_failed_are_named() -> None:
+    form = {
+        **{"name": "quantize_dynamic", "engine": "onnxruntime", "size_bytes": 4_000_000},
+        **{"accuracy": 0.8, "kept": 0.99, "lost": 2, "gained": 1, "agreement": 0.97},
+        "ratio": {"ratio": 1.7, "low": 1.6, "high": 1.8, "pairs": 9},
+    }
+    body = {
+        "rows": 100,
+        "calibration": 300,
+        "forms": [form],
+        "failed": [{"name": "nncf.quantize", "reason": "RuntimeError: no"}],
+        "machine": MACHINE,
+        "threads": 2,
+        "limit": None,
+    }
+    page = render({"quantise": {"sst2": body}})
+    assert "| quantize_dynamic | onnxruntime | 1.70 | 1.60 … 1.80 | 80.00% | 99.00% |" in page
+    assert "nncf.quantize failed: RuntimeError: no" in page
+
+
 def test_every_step_is_a_script_that_the_readme_names() -> None:
     folder = Path(ROOT) / "benchmarks"
     text = (folder / "README.md").read_text(encoding="utf-8")

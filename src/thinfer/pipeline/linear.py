@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ _WORDS: dict[str, Any] = {"analyzer": "word", "ngram_range": (1, 2), "token_patt
 _VIEWS = ((_CHARACTERS,), (_CHARACTERS, _WORDS))
 _ALPHAS = (1e-6, 5e-6, 2e-5)
 _PASSES = 15
+_LIKELY = 0.05  # a class below this share of a soft target is left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,34 +35,46 @@ class LinearResult:
         test: int64 `[test rows]`.
         texts_per_second: measured on `test`, hashing included, one thread.
         size_bytes: its weights as float32.
+        is_taught: it learned from the teacher's probabilities beside the labels.
     """
 
     dev: NDArray[np.int64]
     test: NDArray[np.int64]
     texts_per_second: float
     size_bytes: int
+    is_taught: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Fitted:
     hashers: tuple[Any, ...]
     model: Any
+    is_taught: bool = False
 
     def answer(self, part: LabelledSet) -> NDArray[np.int64]:
         return np.asarray(self.model.predict(_hash(self.hashers, part)), dtype=np.int64)
 
 
 def fit_linear(
-    train: LabelledSet, dev: LabelledSet, test: LabelledSet, *, seed: int, clock: Clock
+    train: LabelledSet,
+    dev: LabelledSet,
+    test: LabelledSet,
+    *,
+    seed: int,
+    clock: Clock,
+    taught: NDArray[np.float32] | None = None,
 ) -> LinearResult:
     """Fit logistic regression on hashed n-grams of characters, or of characters and words.
 
     Args:
         train: fits it.
-        dev: chooses the views of the text and the strength of the penalty.
+        dev: chooses the views of the text, the strength of the penalty, and whether the teacher
+            helps.
         test: is answered, on the clock.
         seed: of the solver's order.
         clock: times the answers.
+        taught: float32 `[train rows, classes]`, a teacher's logits; rows of NaN where it was not
+            asked.
 
     Returns:
         The answers, speed and size of the one that is best on `dev`.
@@ -69,6 +82,10 @@ def fit_linear(
     fitted = [each for view in _VIEWS for each in _fit_view(view, train, seed=seed)]
     answers = [each.answer(dev) for each in fitted]
     best = int(np.argmax([(each == dev.truth).mean() for each in answers]))
+    if taught is not None and np.isfinite(taught).all(axis=1).any():
+        fitted.append(_fit_taught(fitted[best], train, taught, seed=seed))
+        answers.append(fitted[-1].answer(dev))
+        best = int(np.argmax([(each == dev.truth).mean() for each in answers]))
     start = clock.monotonic()
     test_answers = fitted[best].answer(test)
     seconds = max(clock.monotonic() - start, 1e-9)
@@ -77,6 +94,7 @@ def fit_linear(
         test=test_answers,
         texts_per_second=len(test) / seconds,
         size_bytes=int(fitted[best].model.coef_.size) * 4,
+        is_taught=fitted[best].is_taught,
     )
 
 
@@ -84,24 +102,51 @@ def _fit_view(
     view: Sequence[dict[str, Any]], train: LabelledSet, *, seed: int
 ) -> Iterator[_Fitted]:
     text = require("sklearn.feature_extraction.text")
-    linear = require("sklearn.linear_model")
     hashers = tuple(
         text.HashingVectorizer(n_features=_BUCKETS, alternate_sign=False, **each) for each in view
     )
     features = _hash(hashers, train)
     for alpha in _ALPHAS:
-        model = linear.SGDClassifier(
-            loss="log_loss",
-            alpha=alpha,
-            max_iter=_PASSES,
-            tol=1e-4,
-            average=True,
-            random_state=seed,
-        )
-        with warnings.catch_warnings():
-            # It says that more passes might help; this is a yardstick with a fixed budget.
-            warnings.simplefilter("ignore", require("sklearn.exceptions").ConvergenceWarning)
-            yield _Fitted(hashers=hashers, model=model.fit(features, train.truth))
+        model = _fit(features, train.truth, None, alpha=alpha, seed=seed)
+        yield _Fitted(hashers=hashers, model=model)
+
+
+def _fit_taught(
+    like: _Fitted, train: LabelledSet, taught: NDArray[np.float32], *, seed: int
+) -> _Fitted:
+    """Fit once more with soft targets: a row for each class that is likely, weighted by it."""
+    wanted = np.eye(taught.shape[1])[train.truth]  # [rows, classes]
+    asked = np.isfinite(taught).all(axis=1)
+    shifted = np.exp(taught[asked] - taught[asked].max(axis=1, keepdims=True))
+    wanted[asked] += shifted / shifted.sum(axis=1, keepdims=True)
+    wanted /= wanted.sum(axis=1, keepdims=True)
+    rows, classes = np.nonzero(wanted >= _LIKELY)
+    features: Any = _hash(like.hashers, train)
+    weights, alpha = wanted[rows, classes], like.model.alpha
+    model = _fit(features[rows], classes, weights, alpha=alpha, seed=seed)
+    return replace(like, model=model, is_taught=True)
+
+
+def _fit(
+    features: object,
+    truth: NDArray[np.int64],
+    weights: NDArray[np.float64] | None,
+    *,
+    alpha: float,
+    seed: int,
+) -> object:
+    model = require("sklearn.linear_model").SGDClassifier(
+        loss="log_loss",
+        alpha=alpha,
+        max_iter=_PASSES,
+        tol=1e-4,
+        average=True,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        # It says that more passes might help; this is a yardstick with a fixed budget.
+        warnings.simplefilter("ignore", require("sklearn.exceptions").ConvergenceWarning)
+        return model.fit(features, truth, sample_weight=weights)
 
 
 def _hash(hashers: Sequence[Any], part: LabelledSet) -> object:

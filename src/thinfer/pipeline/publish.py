@@ -17,8 +17,12 @@ from thinfer.pipeline.card import write_card
 from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import Judgement
-from thinfer.pipeline.linear import LinearResult
 from thinfer.pipeline.report import render_report
+from thinfer.pipeline.yardsticks import (
+    Yardsticks,
+    describe_yardsticks,
+    warn_about_yardsticks,
+)
 from thinfer.quality.floor import warn_about_floors
 
 __all__ = ["Compression", "Outcome", "publish"]
@@ -56,7 +60,7 @@ class Outcome:
         candidates: all that were tried.
         factors: what each change contributed.
         judgement: what `test` said.
-        linear: the linear model on hashed n-grams.
+        yardsticks: cheap models on the same text.
     """
 
     original: Candidate
@@ -65,7 +69,7 @@ class Outcome:
     candidates: tuple[Candidate, ...]
     factors: Sequence[Mapping[str, Any]]
     judgement: Judgement
-    linear: LinearResult
+    yardsticks: Yardsticks
 
 
 def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: float) -> Compression:
@@ -143,7 +147,7 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
     warnings += [
         *sets.warnings,
         *warn_about_floors(job.floors, sets.test.truth, job.labels),
-        *_linear_warnings(job, outcome.linear),
+        *warn_about_yardsticks(job, outcome.yardsticks),
     ]
     if checkpoint.leftovers:
         warnings.append(f"weights without a use here: {', '.join(checkpoint.leftovers)}")
@@ -157,7 +161,7 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
         "latency_ratio": outcome.chosen.facts["latency_ratio"],
         "candidates": [candidate.facts for candidate in outcome.candidates],
         "factors": list(outcome.factors),
-        "linear": _describe_linear(job, outcome.linear),
+        **describe_yardsticks(job, outcome.yardsticks),
         "vocabulary": _describe_vocabulary(job, outcome.chosen),
         "data": {**sets.facts, "judgements": len(_judgements(job, judgement))},
         "judgements": _judgements(job, judgement),
@@ -184,26 +188,6 @@ def _judgements(job: Job, judgement: Judgement) -> list[Mapping[str, Any]]:
     except DataError:
         log = []
     return [*log, judgement.entry]
-
-
-def _describe_linear(job: Job, linear: LinearResult) -> dict[str, Any]:
-    return {
-        "name": "hashed n-grams, linear",
-        "metrics": job.measure(job.sets.test, linear.test),
-        "dev_metrics": job.measure(job.sets.dev, linear.dev),
-        "missed_on_dev": list(job.clears_floors(linear.dev)),
-        "texts_per_second": linear.texts_per_second,
-        "size_bytes": linear.size_bytes,
-    }
-
-
-def _linear_warnings(job: Job, linear: LinearResult) -> list[str]:
-    if job.clears_floors(linear.dev):
-        return []
-    return [
-        "A linear model on hashed n-grams clears the floors on dev as well: this task may not "
-        "need a transformer."
-    ]
 
 
 def _describe_vocabulary(job: Job, chosen: Candidate) -> dict[str, Any]:

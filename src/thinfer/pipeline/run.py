@@ -23,7 +23,6 @@ from thinfer.pipeline.factors import measure_factors
 from thinfer.pipeline.finish import problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import judge_on_test
-from thinfer.pipeline.linear import fit_linear
 from thinfer.pipeline.original import build_baseline, build_original, state_of
 from thinfer.pipeline.publish import Compression, Outcome, publish
 from thinfer.pipeline.request import CompressRequest
@@ -31,6 +30,7 @@ from thinfer.pipeline.search import Found, describe_reference, search_candidates
 from thinfer.pipeline.speed import entry_of, measure_speeds, predict_latencies, refuse_slow
 from thinfer.pipeline.states import StateTrial
 from thinfer.pipeline.workspace import Workspace
+from thinfer.pipeline.yardsticks import fit_yardsticks
 from thinfer.quality.floor import default_floors, parse_floor
 from thinfer.quality.labels import LabelSet
 
@@ -78,7 +78,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
             candidates=candidates,
             factors=measure_factors(job, original, chosen, trial, tried),
             judgement=judge_on_test(job, original, chosen),
-            linear=fit_linear(sets.train, sets.dev, sets.test, seed=request.seed, clock=clock),
+            yardsticks=fit_yardsticks(job, chosen),
         )
         return publish(job, checkpoint, outcome, seconds=clock.monotonic() - started)
 

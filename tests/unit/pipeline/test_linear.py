@@ -41,3 +41,30 @@ def test_order_of_words_counts_where_single_words_say_nothing() -> None:
     result = fit_linear(part, part, part, seed=0, clock=SystemClock())
     np.testing.assert_array_equal(result.test, part.truth)
     assert result.size_bytes == 2 * (1 << 18) * 4
+
+
+def test_a_teacher_helps_where_labels_are_wrong_and_is_left_alone_where_it_errs() -> None:
+    rng = np.random.default_rng(0)
+    words = np.array(["red", "blue", "green", "grey"])
+    drawn = rng.integers(0, 4, size=(900, 3))
+    truth = (drawn == 0).any(axis=1).astype(np.int64)
+    texts = tuple(" ".join(words[row]) for row in drawn)
+    noisy = np.where(rng.random(900) < 0.45, 1 - truth, truth)
+    names = LabelSet(("no", "yes"))
+    right, wrong = (
+        Corpus(texts=texts, labels=tuple(names.names[label] for label in each))
+        for each in (truth, noisy)
+    )
+    train = label_corpus(wrong.select(range(600)), names)
+    dev = label_corpus(right.select(range(600, 900)), names)
+    logits = np.where(np.arange(2) == truth[:600, None], 8.0, -8.0).astype(np.float32)
+    clock = SystemClock()
+    alone = fit_linear(train, dev, dev, seed=0, clock=clock)
+    taught = fit_linear(train, dev, dev, seed=0, clock=clock, taught=logits)
+    assert not alone.is_taught
+    assert taught.is_taught
+    assert (taught.dev == dev.truth).mean() > (alone.dev == dev.truth).mean()
+    misled = fit_linear(train, dev, dev, seed=0, clock=clock, taught=-logits)
+    assert not misled.is_taught
+    silent = fit_linear(train, dev, dev, seed=0, clock=clock, taught=np.full_like(logits, np.nan))
+    np.testing.assert_array_equal(silent.dev, alone.dev)

@@ -106,8 +106,8 @@ _FRONT_NOTE = (
 _TABLE_NOTE = "A heading sorts the table."
 _FACTORS_NOTE = "Each bar starts where the last one ended; the scale is logarithmic."
 _BESIDE_NOTE = (
-    "The same test rows and, where measured, the same machine and threads. The linear model is "
-    "there to be honest: where it is good enough, use it."
+    "The same test rows and, where measured, the same machine and threads. The linear model and "
+    "the TextCNN are there to be honest: where one is good enough, use it."
 )
 
 

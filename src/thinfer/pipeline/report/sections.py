@@ -109,13 +109,13 @@ def show_candidates(result: Mapping[str, Any], keys: Sequence[MetricKey]) -> Htm
 
 
 def show_side_by_side(result: Mapping[str, Any]) -> Html:
-    """Give the table that sets the result beside eager transformers and a linear model."""
+    """Give the table that sets the result beside eager transformers and two cheap models."""
     chosen = result.get("chosen") or None
     rows = [
         ("transformers, eager FP32", result.get("baseline")),
         ("original, ONNX Runtime FP32", result["original"]),
         (f"chosen: {chosen.get('name', '')}" if chosen else "", chosen),
-        ((result.get("linear") or {}).get("name", "linear model"), result.get("linear")),
+        *(_name_cheap(result.get(field)) for field in ("linear", "textcnn")),
     ]
     heads = ("model", "accuracy", "macro F1", "texts/s", "size to run", "peak memory")
     header = element("tr", {}, *(element("th", {"scope": "col"}, head) for head in heads))
@@ -142,6 +142,14 @@ def show_side_by_side(result: Mapping[str, Any]) -> Html:
         )
     table = element("table", {}, element("thead", {}, header), element("tbody", {}, *body))
     return element("div", {"class": "scroll", "tabindex": "0"}, table)
+
+
+def _name_cheap(row: Mapping[str, Any] | None) -> tuple[str, Mapping[str, Any] | None]:
+    """Give a cheap model's row, named as one that holds the floors where it does."""
+    if not row:
+        return "", None
+    holds = "missed_on_dev" in row and not row["missed_on_dev"]
+    return row.get("name", "cheap model") + (" (holds the floors on dev)" if holds else ""), row
 
 
 def show_changes(result: Mapping[str, Any]) -> Html:

@@ -97,6 +97,7 @@ def test_the_least_result_still_makes_a_page() -> None:
         "machine",
         "data",
         "linear",
+        "textcnn",
         "vocabulary",
         "baseline",
         "seconds",

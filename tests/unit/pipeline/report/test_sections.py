@@ -51,6 +51,16 @@ def test_side_by_side_names_the_linear_model_where_it_was_run() -> None:
     assert "linear" not in show_side_by_side(result)
 
 
+def test_side_by_side_says_which_cheap_model_holds_the_floors() -> None:
+    result = sample_result()
+    assert "TextCNN" in show_side_by_side(result)
+    assert "holds the floors" not in show_side_by_side(result)
+    result["textcnn"]["missed_on_dev"] = []
+    assert "TextCNN, distilled (holds the floors on dev)" in show_side_by_side(result)
+    del result["textcnn"]
+    assert "TextCNN" not in show_side_by_side(result)
+
+
 def test_changes_name_refused_and_degraded_steps() -> None:
     markup = show_changes(sample_result())
     assert "21,128 → 9,412" in markup
