@@ -19,7 +19,7 @@ from thinfer.text.batch import Batch
 
 __all__ = ["BlockLoss", "measure_block_losses"]
 
-_MOST_TOKENS = 8192
+_MOST_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
