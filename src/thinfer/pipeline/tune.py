@@ -147,12 +147,6 @@ def _state_of(bundle: Bundle) -> State:
     )
 
 
-def _read_kept(bundle: Bundle) -> tuple[str, ...]:
-    """Give the blocks that the bundle's INT8 form leaves in FP32; a new one leaves them too."""
-    kept = str(bundle.manifest.chosen.options.get("kept_fp32", ""))
-    return tuple(kept.split(",")) if kept else ()
-
-
 def _build(
     request: TuneRequest,
     bundle: Bundle,
@@ -164,7 +158,7 @@ def _build(
     corpus = request.calibrate or part.corpus
     pairs = None if corpus.pairs is None else corpus.pairs[:_TEXTS]
     calibration = state.tokenizer.encode(corpus.texts[:_TEXTS], pairs).batch
-    kept = _read_kept(bundle)
+    kept = bundle.manifest.chosen.kept_fp32
     missing = available_engines()
     able = [pair for pair in EXPORTERS if pair[0] != "torch" and missing[pair[0]] is None]
     candidates = []
