@@ -90,8 +90,7 @@ def round_model(
     Returns:
         A copy that shares all parameters, under the same names.
     """
-    shared = {id(value): value for value in model.parameters()}
-    rounded = copy.deepcopy(model, dict(shared))  # type: ignore[arg-type]  # a memo is not typed
+    rounded = copy.deepcopy(model, {id(value): value for value in model.parameters()})
     if "embeddings" not in kept:
         rounded.embeddings.word = RoundedEmbedding(rounded.embeddings.word)
     for index, layer in enumerate(rounded.layers):

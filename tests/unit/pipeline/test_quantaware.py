@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.bert_vocab import VOCABULARY
 from tests.support.toy_models import trained_state
+from thinfer.compress.quantaware import QuantAwareSettings
 from thinfer.compress.state import State
 from thinfer.core.clock import ManualClock
 from thinfer.core.progress import SilentProgress
@@ -44,7 +45,7 @@ def broken_state() -> State:
 
 def set_rate(monkeypatch: pytest.MonkeyPatch, rate: float, clip_norm: float = 1.0) -> None:
     """A toy learns with far larger steps than a real model."""
-    usual = quantaware.QuantAwareSettings()
+    usual = QuantAwareSettings()
     train = dataclasses.replace(
         usual.train, learning_rate=rate, clip_norm=clip_norm, precision="fp32"
     )
