@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from thinfer.architecture import Architecture
 from thinfer.bundle import LAYOUT, encode_weights
 from thinfer.engine.base import EngineSpec, Precision
-from thinfer.errors import UserError
+from thinfer.errors import EngineError, UserError
 from thinfer.export.blocks import check_kept
 from thinfer.export.fusion import check_fusion
 from thinfer.export.graph import KEPT_SCOPE, GraphPrecision, build_graph
@@ -22,6 +22,7 @@ from thinfer.text.batch import Batch
 
 __all__ = ["EXPORTERS", "ExportRequest", "write_engine"]
 
+_LEAVES_BLOCKS = ("onnxruntime", "openvino")  # whose INT8 form may keep some of them in FP32
 _BOUNDS = {"fp32": 1e-3, "bf16": 0.5, "int8": 2.0}
 
 
@@ -61,6 +62,7 @@ def write_engine(name: str, precision: Precision, request: ExportRequest) -> Eng
     Raises:
         UserError: the engine cannot run that precision, calibration text is missing, or a block
             that shall stay in FP32 is not there.
+        EngineError: the engine's INT8 form cannot leave blocks in FP32.
     """
     exporter = EXPORTERS.get((name, precision))
     if exporter is None:
@@ -71,8 +73,12 @@ def write_engine(name: str, precision: Precision, request: ExportRequest) -> Eng
         what = "OpenVINO INT8 needs text to calibrate on"
         raise UserError(what, expected="--calibrate FILE", got="nothing")
     check_kept(request.kept_fp32, request.architecture)
+    is_mixed = precision == "int8" and bool(request.kept_fp32)
+    if is_mixed and name not in _LEAVES_BLOCKS:
+        what = f"'{name}' cannot leave blocks in FP32"
+        raise EngineError(what, expected=f"one of {', '.join(_LEAVES_BLOCKS)}", got=name)
     spec = exporter(request, precision)
-    if precision != "int8" or not request.kept_fp32:
+    if not is_mixed:
         return spec
     return replace(spec, options={**spec.options, "kept_fp32": ",".join(request.kept_fp32)})
 

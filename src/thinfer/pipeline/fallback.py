@@ -59,7 +59,8 @@ def fall_back(
 
     Returns:
         With retraining, the form of the state that learned to live with INT8; then forms that
-        leave the most sensitive 1, 2, 4, … blocks in FP32, up to half of them.
+        leave the most sensitive 1, 2, 4, … blocks in FP32, up to half of them. An engine that
+        cannot do that gives one form, which says so.
     """
     if not needs_rescue(plain, trial):
         return
@@ -84,7 +85,8 @@ def fall_back(
         candidate = try_form(job, replace(form, kept_fp32=kept), trial)
         candidate.facts["block_losses"] = losses
         yield candidate, trial
-        if not candidate.facts["refused"]:
+        cannot_be_made = candidate.facts.get("parity") is None
+        if cannot_be_made or not candidate.facts["refused"]:
             return
 
 

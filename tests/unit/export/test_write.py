@@ -115,6 +115,16 @@ def test_a_block_that_is_not_there_cannot_be_kept(tmp_path: Path, engine: str) -
     assert not list(tmp_path.iterdir())
 
 
+def test_an_engine_that_cannot_leave_blocks_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXPORTERS, ("torch", "int8"), EXPORTERS["torch", "fp32"])
+    request = replace(make_request(tmp_path, random_batch(SHAPE)), kept_fp32=("pooler",))
+    with pytest.raises(EngineError, match="'torch' cannot leave blocks in FP32"):
+        write_engine("torch", "int8", request)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_precisions_write_the_same_bytes_whatever_is_kept(tmp_path: Path) -> None:
     for name, kept in (("one", ()), ("two", ("pooler",))):
         (tmp_path / name).mkdir()

@@ -43,6 +43,7 @@ def rescue(
     retrain: str = "none",
     candidate: Candidate | None = None,
     trial: StateTrial | None = None,
+    is_able: bool = True,
 ) -> list[tuple[Candidate, StateTrial]]:
     """Fall back where the forms named clear the floors and all others miss one."""
     for name in ("dense", "dense-quantaware"):
@@ -55,7 +56,7 @@ def rescue(
     )
 
     def try_form(run: object, form: Form, its_trial: StateTrial) -> Candidate:
-        return judged(form, None if form.name in clears else MISSED)
+        return judged(form, None if form.name in clears else MISSED, has_run=is_able)
 
     given = candidate or plain()
     return list(fall_back(job, given, trial or trial_of(), try_form))
@@ -102,6 +103,11 @@ def test_it_ends_with_the_first_form_that_clears(tmp_path: Path) -> None:
     assert two == (losses[0]["block"], losses[1]["block"])
     assert losses[0]["kl"] >= losses[1]["kl"]
     assert all(trial.name == "dense" for _, trial in forms)
+
+
+def test_an_engine_that_cannot_leave_blocks_is_asked_once(tmp_path: Path) -> None:
+    forms = rescue(tmp_path, (), is_able=False)
+    assert [item.name for item, _ in forms] == ["dense-onnxruntime-int8-keeps-1-fp32"]
 
 
 @pytest.mark.parametrize(
