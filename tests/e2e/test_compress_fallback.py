@@ -65,6 +65,8 @@ def test_a_collapse_is_caught_and_the_most_sensitive_block_goes_back_to_fp32(
     # What was chosen says so wherever one looks.
     chosen = result["chosen"]
     assert chosen["kept_fp32"][0] == "embeddings"
+    (precision,) = (each for each in result["factors"] if each["name"] == "precision")
+    assert precision["detail"].endswith(f"{len(chosen['kept_fp32'])} blocks stay in FP32")
     entry = open_bundle(out).manifest.chosen
     assert entry.options["kept_fp32"] == ",".join(chosen["kept_fp32"])
     page = (out / "report.html").read_text(encoding="utf-8")
