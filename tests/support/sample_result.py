@@ -61,6 +61,7 @@ def _candidate(name: str, place: dict[str, Any]) -> dict[str, Any]:
         "size_bytes": place.get("size"),
         "peak_rss_bytes": place.get("rss"),
         "refused": place.get("refused"),
+        "kept_fp32": place.get("kept_fp32", []),
     }
 
 

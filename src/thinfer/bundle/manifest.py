@@ -39,6 +39,12 @@ class EngineEntry:
     options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     chosen: bool = False
 
+    @property
+    def kept_fp32(self) -> tuple[str, ...]:
+        """Blocks that its INT8 form leaves in FP32, the most sensitive to rounding first."""
+        names = str(self.options.get("kept_fp32", ""))
+        return tuple(names.split(",")) if names else ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:

@@ -51,6 +51,8 @@ def _describe(bundle: Bundle, parameters: int) -> str:
         f"created     {manifest.created or '-'}",
     ]
     lines += [f"verdict     {_show(item)}" for item in manifest.quality.get("verdicts", ())]
+    kept = ", ".join(manifest.chosen.kept_fp32)
+    lines += [f"in FP32     {kept}: INT8 alone broke a floor"] if kept else []
     lines += [f"step        {_show(step)}" for step in manifest.recipe]
     engines = format_table(
         ("engine", "precision", "MiB", "chosen"),

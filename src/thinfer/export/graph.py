@@ -7,7 +7,8 @@ absent, the bytes are deterministic, and a candidate costs a fraction of a secon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -15,16 +16,18 @@ from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture, LayerShape
 from thinfer.core.optional import require
+from thinfer.export.blocks import block_of
 from thinfer.export.int8 import add_int8_product, add_int8_rows
 from thinfer.export.nodes import CONTRIB, GraphParts
 from thinfer.export.ranges import InputRange
 
-__all__ = ["build_graph"]
+__all__ = ["KEPT_SCOPE", "build_graph"]
 
 Weights = Mapping[str, NDArray[np.float32]]
 GraphPrecision = Literal["fp32", "int8"]
 
 _OPSET = 20
+KEPT_SCOPE = "kept_fp32/"  # before the names of all nodes of a block that is not rounded
 
 
 def build_graph(
@@ -36,6 +39,7 @@ def build_graph(
     first_token_only: bool = True,
     fused_norms: bool = True,
     ranges: Mapping[str, InputRange] | None = None,
+    kept: Collection[str] = (),
 ) -> Any:  # noqa: ANN401 - onnx ships no usable types
     """Write the graph of a classifier.
 
@@ -54,6 +58,8 @@ def build_graph(
             which ONNX Runtime's CPU kernels run faster (docs/why/09-plain-and-fused.md).
         ranges: of the inputs of INT8 products, by `measure_ranges`; absent, each call finds
             its own, so that a text's answer depends on the texts beside it.
+        kept: blocks that stay in FP32 in an INT8 graph, as `list_blocks_to_round` names them;
+            their nodes' names begin with `KEPT_SCOPE`, by which another quantiser knows them.
 
     Returns:
         An `onnx.ModelProto` with inputs `input_ids`, `attention_mask`, `token_type_ids` (int64
@@ -61,7 +67,10 @@ def build_graph(
     """
     writer = _Writer(weights, architecture, fused=fused, quantised=precision == "int8")
     writer.has_skip_norms = fused and fused_norms
-    writer.ranges = ranges or {}
+    writer.kept = frozenset(kept) if precision == "int8" else frozenset()
+    writer.ranges = {
+        name: each for name, each in (ranges or {}).items() if block_of(name) not in writer.kept
+    }
     return writer.write(first_token_only=first_token_only)
 
 
@@ -77,6 +86,7 @@ class _Writer:
         self._quantised = quantised
         self.has_skip_norms = fused
         self.ranges: Mapping[str, InputRange] = {}
+        self.kept: frozenset[str] = frozenset()
         self._parts = GraphParts()
 
     def write(self, *, first_token_only: bool) -> Any:  # noqa: ANN401 - as build_graph
@@ -88,13 +98,23 @@ class _Writer:
             queries = hidden
             if index == last and first_token_only:
                 queries = self._take_first(hidden)
-            queries = self._attention(queries, hidden, mask, layer, f"{prefix}.attention")
-            hidden = self._ffn(queries, layer, f"{prefix}.ffn")
+            with self._scoped(f"{prefix}.attention"):
+                queries = self._attention(queries, hidden, mask, layer, f"{prefix}.attention")
+            with self._scoped(f"{prefix}.ffn"):
+                hidden = self._ffn(queries, layer, f"{prefix}.ffn")
         first = self._parts.add("Gather", [hidden, self._parts.scalar_int("zero", 0)], axis=1)
-        pooled = self._parts.add("Tanh", [self._linear(first, "pooler")])
+        with self._scoped("pooler"):
+            pooled = self._parts.add("Tanh", [self._linear(first, "pooler")])
         logits = self._linear(pooled, "head", quantise=False)
         self._parts.add("Identity", [logits], output="logits")
         return self._model()
+
+    @contextmanager
+    def _scoped(self, block: str) -> Iterator[None]:
+        """Name the nodes of a block that stays in FP32 as such."""
+        self._parts.scope = KEPT_SCOPE if block in self.kept else ""
+        yield
+        self._parts.scope = ""
 
     def _model(self) -> Any:  # noqa: ANN401 - as build_graph
         onnx = require("onnx")
@@ -136,7 +156,8 @@ class _Writer:
 
     def _embed(self) -> str:
         parts, shape = self._parts, self._architecture
-        words = self._word_rows()
+        with self._scoped("embeddings"):
+            words = self._word_rows()
         table = self._weights["embeddings.position.weight"][shape.position_offset :]
         # ERNIE adds task row 0 to every token: it is folded into the positions.
         if shape.task_rows:
@@ -154,7 +175,7 @@ class _Writer:
 
     def _word_rows(self) -> str:
         parts, table = self._parts, self._weights["embeddings.word.weight"]
-        if not self._quantised:
+        if not self._quantised or "embeddings" in self.kept:
             words = parts.constant("embeddings.word", table)
             return parts.add("Gather", [words, "input_ids"])
         return add_int8_rows(parts, table, "embeddings.word", "input_ids")
@@ -275,7 +296,7 @@ class _Writer:
     ) -> str:
         """Add `value · weightᵀ (+ bias)`; weight is `[out, in]`."""
         parts = self._parts
-        if self._quantised and self._fused and quantise:
+        if self._quantised and self._fused and quantise and block_of(name) not in self.kept:
             attention, _, part = name.rpartition(".")
             source = f"{attention}.input" if part in ("query", "joined") else name
             return add_int8_product(

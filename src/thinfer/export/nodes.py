@@ -24,6 +24,7 @@ class GraphParts:
         self._to_tensor = onnx.numpy_helper.from_array
         self._names: set[str] = set()
         self.nodes: list[Any] = []
+        self.scope = ""  # before the names of the nodes that are added from now on
         self.initializers: list[Any] = []
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
@@ -54,7 +55,7 @@ class GraphParts:
         """Add a node with one output and give that output's name."""
         name = output or f"{kind}_{len(self.nodes)}"
         node = self._make_node(
-            kind, list(inputs), [name], name=f"node_{name}", domain=domain, **attributes
+            kind, list(inputs), [name], name=f"{self.scope}node_{name}", domain=domain, **attributes
         )
         self.nodes.append(node)
         return name
@@ -64,6 +65,7 @@ class GraphParts:
     ) -> list[str]:
         """Add a node with several outputs and give their names."""
         names = [f"{kind}_{len(self.nodes)}_{index}" for index in range(outputs)]
-        node = self._make_node(kind, list(inputs), names, name=f"node_{names[0]}", **attributes)
+        label = f"{self.scope}node_{names[0]}"
+        node = self._make_node(kind, list(inputs), names, name=label, **attributes)
         self.nodes.append(node)
         return names

@@ -28,6 +28,7 @@ def write_ir(
     pad_id: int,
     calibration: Batch | None,
     smooth: float | None = None,
+    kept_scope: str | None = None,
 ) -> None:
     """Convert a plain ONNX graph and write `target` (.xml) and its `.bin` beside it.
 
@@ -39,6 +40,7 @@ def write_ir(
         pad_id: id of the padding.
         calibration: token ids of the user's own text; needed for `int8`.
         smooth: SmoothQuant's alpha for `int8` (Xiao et al. 2022); None takes NNCF's own.
+        kept_scope: `int8` leaves nodes in FP32 whose names begin so; None: there are none.
 
     Raises:
         InternalError: the disk is full, or the folder cannot be written.
@@ -46,7 +48,7 @@ def write_ir(
     openvino = require("openvino")
     model = openvino.Core().read_model(graph)
     if precision == "int8" and calibration is not None:
-        model = _quantise(model, calibration, pad_id, smooth)
+        model = _quantise(model, calibration, pad_id, smooth, kept_scope)
     _number_names(model)
     try:
         openvino.save_model(model, str(target), compress_to_fp16=precision == "bf16")
@@ -56,7 +58,13 @@ def write_ir(
         raise InternalError(what, got=str(error)[:300], do=do) from error
 
 
-def _quantise(model: Any, calibration: Batch, pad_id: int, smooth: float | None) -> Any:  # noqa: ANN401 - OpenVINO ships no types
+def _quantise(
+    model: Any,  # noqa: ANN401 - OpenVINO ships no types
+    calibration: Batch,
+    pad_id: int,
+    smooth: float | None,
+    kept_scope: str | None,
+) -> Any:  # noqa: ANN401 - as above
     nncf = require("nncf")
     nncf.set_log_level(logging.ERROR)
     rows = range(min(len(calibration), _CALIBRATION_TEXTS))
@@ -67,12 +75,16 @@ def _quantise(model: Any, calibration: Batch, pad_id: int, smooth: float | None)
     if smooth is not None:
         alphas = nncf.AdvancedSmoothQuantParameters(matmul=smooth)
         advanced = nncf.AdvancedQuantizationParameters(smooth_quant_alphas=alphas)
+    kept = None
+    if kept_scope is not None:
+        kept = nncf.IgnoredScope(patterns=[f"^{re.escape(kept_scope)}.*"])
     with _silent_bars():
         return nncf.quantize(
             model,
             nncf.Dataset(samples),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(samples),
+            ignored_scope=kept,
             advanced_parameters=advanced,
         )
 

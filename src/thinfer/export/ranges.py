@@ -21,7 +21,7 @@ from thinfer.compress.walk import embed, list_blocks, pack
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.text.batch import Batch
 
-__all__ = ["InputRange", "measure_ranges"]
+__all__ = ["InputRange", "measure_ranges", "sample_evenly"]
 
 _MOST_TOKENS = 16_384
 _JUDGED_TOKENS = 1024  # of them, spread evenly: they choose between ranges
@@ -75,7 +75,7 @@ def measure_ranges(
 
 
 def _walk(module: EncoderClassifier, calibration: Batch) -> Iterator[_Product]:
-    packed = pack(calibration, _sample(calibration))
+    packed = pack(calibration, sample_evenly(calibration, _MOST_TOKENS))
     states = embed(module, packed)
     last = len(module.layers) - 1
     for block in list_blocks(module):
@@ -101,10 +101,18 @@ def _walk(module: EncoderClassifier, calibration: Batch) -> Iterator[_Product]:
     yield _Product(name="pooler", inputs=states[packed.first], matrix=module.pooler.weight)
 
 
-def _sample(calibration: Batch) -> NDArray[np.int64]:
-    """Give rows spread evenly over the batch, up to a number of tokens, shortest first."""
-    lengths = calibration.lengths
-    share = min(1.0, _MOST_TOKENS / max(1, int(lengths.sum())))
+def sample_evenly(batch: Batch, max_tokens: int) -> NDArray[np.int64]:
+    """Give rows spread evenly over a batch, shortest first.
+
+    Args:
+        batch: at least one text.
+        max_tokens: about so many tokens are taken; at least one text is.
+
+    Returns:
+        Row numbers, int64.
+    """
+    lengths = batch.lengths
+    share = min(1.0, max_tokens / max(1, int(lengths.sum())))
     count = max(1, int(share * len(lengths)))
     rows = np.unique(np.linspace(0, len(lengths) - 1, count).round().astype(np.int64))
     order: NDArray[np.int64] = rows[np.argsort(lengths[rows], kind="stable")]

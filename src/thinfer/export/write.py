@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from thinfer.architecture import Architecture
 from thinfer.bundle import LAYOUT, encode_weights
 from thinfer.engine.base import EngineSpec, Precision
-from thinfer.errors import UserError
+from thinfer.errors import EngineError, UserError
+from thinfer.export.blocks import check_kept
 from thinfer.export.fusion import check_fusion
-from thinfer.export.graph import GraphPrecision, build_graph
+from thinfer.export.graph import KEPT_SCOPE, GraphPrecision, build_graph
 from thinfer.export.openvino_ir import write_ir
 from thinfer.export.ranges import InputRange, measure_ranges
 from thinfer.text.batch import Batch
 
 __all__ = ["EXPORTERS", "ExportRequest", "write_engine"]
 
+_LEAVES_BLOCKS = ("onnxruntime", "openvino")  # whose INT8 form may keep some of them in FP32
 _BOUNDS = {"fp32": 1e-3, "bf16": 0.5, "int8": 2.0}
 
 
@@ -35,6 +37,7 @@ class ExportRequest:
         pad_id: id of the padding.
         calibration: token ids of the user's own text; needed by `openvino` INT8, and fixes the
             input ranges of `onnxruntime` INT8.
+        kept_fp32: blocks that INT8 leaves in FP32, as `list_blocks_to_round` names them.
     """
 
     weights: Mapping[str, NDArray[np.float32]]
@@ -42,6 +45,7 @@ class ExportRequest:
     folder: Path
     pad_id: int
     calibration: Batch | None = None
+    kept_fp32: tuple[str, ...] = ()
 
 
 def write_engine(name: str, precision: Precision, request: ExportRequest) -> EngineSpec:
@@ -56,7 +60,9 @@ def write_engine(name: str, precision: Precision, request: ExportRequest) -> Eng
         What the manifest stores about it.
 
     Raises:
-        UserError: the engine cannot run that precision, or calibration text is missing.
+        UserError: the engine cannot run that precision, calibration text is missing, or a block
+            that shall stay in FP32 is not there.
+        EngineError: the engine's INT8 form cannot leave blocks in FP32.
     """
     exporter = EXPORTERS.get((name, precision))
     if exporter is None:
@@ -66,7 +72,15 @@ def write_engine(name: str, precision: Precision, request: ExportRequest) -> Eng
     if (name, precision) == ("openvino", "int8") and not request.calibration:
         what = "OpenVINO INT8 needs text to calibrate on"
         raise UserError(what, expected="--calibrate FILE", got="nothing")
-    return exporter(request, precision)
+    check_kept(request.kept_fp32, request.architecture)
+    is_mixed = precision == "int8" and bool(request.kept_fp32)
+    if is_mixed and name not in _LEAVES_BLOCKS:
+        what = f"'{name}' cannot leave blocks in FP32"
+        raise EngineError(what, expected=f"one of {', '.join(_LEAVES_BLOCKS)}", got=name)
+    spec = exporter(request, precision)
+    if not is_mixed:
+        return spec
+    return replace(spec, options={**spec.options, "kept_fp32": ",".join(request.kept_fp32)})
 
 
 def _write_onnx(request: ExportRequest, precision: Precision) -> EngineSpec:
@@ -89,6 +103,7 @@ def _write_onnx_int8(request: ExportRequest, precision: Precision) -> EngineSpec
         precision="int8",
         fused_norms=False,
         ranges=ranges,
+        kept=request.kept_fp32,
     )
     (request.folder / name).write_bytes(model.SerializeToString(deterministic=True))
     return replace(_spec("onnxruntime", precision, (name,)), options={"norms": "plain"})
@@ -101,7 +116,12 @@ def _write_portable(
 ) -> None:
     """Write `model.onnx`, fused and gated, which ONNX Runtime alone loads."""
     model = build_graph(
-        request.weights, request.architecture, fused=True, precision=precision, ranges=ranges
+        request.weights,
+        request.architecture,
+        fused=True,
+        precision=precision,
+        ranges=ranges,
+        kept=request.kept_fp32,
     )
     target = request.folder / LAYOUT.graph
     target.write_bytes(model.SerializeToString(deterministic=True))
@@ -114,6 +134,7 @@ def _write_openvino(request: ExportRequest, precision: Precision) -> EngineSpec:
         request.architecture,
         fused=False,
         precision="int8" if precision == "int8" else "fp32",
+        kept=request.kept_fp32,
     )
     files = tuple(f"engines/openvino/model.{ending}" for ending in ("xml", "bin"))
     target = request.folder / files[0]
@@ -124,6 +145,7 @@ def _write_openvino(request: ExportRequest, precision: Precision) -> EngineSpec:
         precision=precision,
         pad_id=request.pad_id,
         calibration=request.calibration,
+        kept_scope=KEPT_SCOPE if request.kept_fp32 else None,
     )
     return _spec("openvino", precision, files)
 

@@ -36,18 +36,21 @@ class Form:
         state: name of the state, for example `width-3-4`.
         engine: name of the engine.
         precision: of its matrix products.
+        kept_fp32: blocks that INT8 leaves in FP32, the most sensitive first.
         label: a name of its own, for what is no candidate: the original, `transformers`.
     """
 
     state: str
     engine: str
     precision: Precision
+    kept_fp32: tuple[str, ...] = ()
     label: str = ""
 
     @property
     def name(self) -> str:
         """A name that a user can read in the table."""
-        return self.label or f"{self.state}-{self.engine}-{self.precision}"
+        kept = f"-keeps-{len(self.kept_fp32)}-fp32" if self.kept_fp32 else ""
+        return self.label or f"{self.state}-{self.engine}-{self.precision}{kept}"
 
 
 class Runner:
@@ -166,6 +169,7 @@ def build_candidate(
             folder=folder,
             pad_id=state.pad_id,
             calibration=calibration,
+            kept_fp32=form.kept_fp32,
         )
         spec = write_engine(form.engine, form.precision, request)
         describe_candidate(folder, spec, state)

@@ -15,6 +15,7 @@ def write_card(result: Mapping[str, Any]) -> str:
         result: the JSON of `compress --json`.
     """
     chosen, original = result["chosen"], result["original"]
+    kept = chosen.get("kept_fp32")
     head = ["# Text classifier, compressed by thinfer", ""]
     if result["is_best_so_far"]:
         head += ["**Best so far**: no candidate holds the quality floor.", ""]
@@ -39,6 +40,7 @@ def write_card(result: Mapping[str, Any]) -> str:
         f"| {original['texts_per_second']:,.0f} | {chosen['texts_per_second']:,.0f} |",
         f"| one text, median | {original['latency_ms']:.2f} ms | {chosen['latency_ms']:.2f} ms |",
         f"| size | {original['size_bytes'] / 1e6:.1f} MB | {chosen['size_bytes'] / 1e6:.1f} MB |",
+        *([f"| blocks left in FP32 | - | {', '.join(kept)} |"] if kept else []),
         "",
         "Measured on the machine that `manifest.json` names; run `thinfer tune` on another one.",
         "",

@@ -17,10 +17,12 @@ from thinfer.errors import EngineError, UserError
 from thinfer.export.parity import compare_logits, require_parity
 from thinfer.export.write import EXPORTERS
 from thinfer.pipeline.candidate import Candidate, Form, build_candidate
+from thinfer.pipeline.fallback import fall_back
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.latency import LatencyTable
 from thinfer.pipeline.narrow import find_table, narrow_states
+from thinfer.pipeline.quantaware import SUFFIX
 from thinfer.pipeline.states import StateTrial, dense_state
 from thinfer.pipeline.workspace import keep_array, keep_json
 
@@ -80,7 +82,7 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
 
     def is_cleared(state: str) -> bool:
         return any(
-            candidate.form.state == state and not candidate.facts["refused"]
+            candidate.form.state.removesuffix(SUFFIX) == state and not candidate.facts["refused"]
             for candidate, _ in tried
         )
 
@@ -93,14 +95,20 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
 
 
 def _fastest(dense: Sequence[Candidate]) -> Candidate:
-    """Give the form of the dense state with the highest throughput, floors permitting."""
+    """Give the form of the dense state with the highest throughput, floors permitting.
+
+    Where that one keeps some blocks in FP32, its plain INT8 form stands for it: prices are
+    measured, and widths cut, from what was not changed for one state's sake.
+    """
     able = [item for item in dense if item.facts.get("dev_texts_per_second")]
     good = [item for item in able if not item.facts["refused"]] or able
     if not good:
         what = "no form of the dense model could be run"
         got = "; ".join(str(item.facts["refused"]) for item in dense)
         raise EngineError(what, got=got, do="run `thinfer doctor`")
-    return max(good, key=lambda item: float(item.facts["dev_texts_per_second"]))
+    best = max(good, key=lambda item: float(item.facts["dev_texts_per_second"])).form
+    same = (best.engine, best.precision)
+    return next(item for item in able if (item.form.engine, item.form.precision) == same)
 
 
 def _priced(
@@ -160,9 +168,13 @@ def _forms_of(
                 if precision not in job.precisions or (engine, precision) not in EXPORTERS:
                     continue
                 form = Form(state=trial.name, engine=engine, precision=precision)
-                candidate = _try_form(job, form, trial)
-                yield candidate, trial
-                if not candidate.facts["refused"]:
+                plain = _try_form(job, form, trial)
+                yield plain, trial
+                forms = [plain]
+                for candidate, its_trial in fall_back(job, plain, trial, _try_form):
+                    forms.append(candidate)
+                    yield candidate, its_trial
+                if not all(candidate.facts["refused"] for candidate in forms):
                     proven.add((engine, precision))
                 # What the FP32 form has lost, no precision wins back: one form shows it.
                 if not is_dense and (trial.is_hopeless or (engine, precision) in proven):
@@ -203,6 +215,7 @@ def describe_candidate_cost(job: Job, candidate: Candidate) -> None:
         state=candidate.form.state,
         engine=candidate.form.engine,
         precision=candidate.form.precision,
+        kept_fp32=list(candidate.form.kept_fp32),
         architecture=to_json(shape),
         macs=count_cost(shape, length=length).macs,
         size_bytes=candidate.size_bytes if candidate.folder.exists() else None,

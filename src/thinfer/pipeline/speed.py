@@ -85,7 +85,8 @@ def predict_latencies(candidates: Sequence[Candidate], table: LatencyTable | Non
     """Fill in the latency of one text that was to be expected before it was measured.
 
     The dense form of the table's engine was timed; to that the table adds what its blocks say
-    about another width. Forms in another engine or precision are left without.
+    about another width. Forms in another engine or precision, or with blocks left in FP32, are
+    left without.
 
     Args:
         candidates: timed, least compressed first.
@@ -95,7 +96,8 @@ def predict_latencies(candidates: Sequence[Candidate], table: LatencyTable | Non
     for item in candidates:
         item.facts["predicted_latency_ms"] = None
         form = (item.form.engine, item.form.precision)
-        if table is None or form != (table.engine, table.precision):
+        is_mixed = bool(item.form.kept_fp32)
+        if table is None or is_mixed or form != (table.engine, table.precision):
             continue
         dense = dense or item
         measured = dense.facts.get("latency_ms")

@@ -85,7 +85,7 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
     state = _state_of(bundle)
     threads = request.threads or usable_cores()
     with tempfile.TemporaryDirectory() as folder:
-        candidates = _build(request, state, part, Path(folder), progress)
+        candidates = _build(request, bundle, state, part, Path(folder), progress)
         _check_agreement(candidates, state, part, threads, progress)
         _time(candidates, part, threads, progress, clock)
         sound = [item for item in candidates if not item.facts["refused"]]
@@ -148,17 +148,24 @@ def _state_of(bundle: Bundle) -> State:
 
 
 def _build(
-    request: TuneRequest, state: State, part: LabelledSet, folder: Path, progress: Progress
+    request: TuneRequest,
+    bundle: Bundle,
+    state: State,
+    part: LabelledSet,
+    folder: Path,
+    progress: Progress,
 ) -> list[Candidate]:
     corpus = request.calibrate or part.corpus
     pairs = None if corpus.pairs is None else corpus.pairs[:_TEXTS]
     calibration = state.tokenizer.encode(corpus.texts[:_TEXTS], pairs).batch
+    kept = bundle.manifest.chosen.kept_fp32
     missing = available_engines()
     able = [pair for pair in EXPORTERS if pair[0] != "torch" and missing[pair[0]] is None]
     candidates = []
     with progress.task("engines", len(able)) as advance:
         for engine, precision in able:
-            form = Form(state="tuned", engine=engine, precision=precision)
+            left = kept if precision == "int8" else ()
+            form = Form(state="tuned", engine=engine, precision=precision, kept_fp32=left)
             place = folder / form.name
             place.mkdir()
             export = ExportRequest(
@@ -167,12 +174,17 @@ def _build(
                 folder=place,
                 pad_id=state.pad_id,
                 calibration=calibration,
+                kept_fp32=form.kept_fp32,
             )
             spec = write_engine(engine, precision, export)
             describe_candidate(place, spec, state)
             item = Candidate(form=form, state=state, spec=spec, folder=place)
             item.facts.update(
-                name=item.name, engine=engine, precision=precision, size_bytes=item.size_bytes
+                name=item.name,
+                engine=engine,
+                precision=precision,
+                kept_fp32=list(left),
+                size_bytes=item.size_bytes,
             )
             candidates.append(item)
             advance(1)

@@ -38,6 +38,12 @@ def test_a_manifest_survives_the_file() -> None:
     assert MANIFEST.chosen is ENGINE
 
 
+def test_an_engine_names_the_blocks_that_it_leaves_in_fp32() -> None:
+    assert ENGINE.kept_fp32 == ()
+    one, two = (replace(ENGINE, options={"kept_fp32": names}) for names in ("pooler", "a.b,pooler"))
+    assert (one.kept_fp32, two.kept_fp32) == (("pooler",), ("a.b", "pooler"))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

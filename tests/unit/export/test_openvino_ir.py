@@ -21,7 +21,7 @@ if not all(map(is_available, ("onnx", "openvino", "nncf"))):
 SHAPE = shape_of(layer(2, 8, 8, 64), hidden=32, vocab=500)
 
 
-def write(folder: Path, precision: Precision) -> tuple[bytes, bytes]:
+def write(folder: Path, precision: Precision, kept: tuple[str, ...] = ()) -> tuple[bytes, bytes]:
     folder.mkdir()
     request = ExportRequest(
         weights=random_weights(SHAPE),
@@ -29,6 +29,7 @@ def write(folder: Path, precision: Precision) -> tuple[bytes, bytes]:
         folder=folder,
         pad_id=0,
         calibration=random_batch(SHAPE, (1, 20, 7, 5)),
+        kept_fp32=kept,
     )
     spec = write_engine("openvino", precision, request)
     graph, weights = ((folder / name).read_bytes() for name in spec.files)
@@ -57,6 +58,23 @@ def test_each_precision_holds_what_it_says(first: dict[str, tuple[bytes, bytes]]
     codes = re.findall(rb'element_type="i8" shape="([0-9, ]+)"', first["int8"][0])
     assert b"500, 32" in codes  # the word embedding
     assert len(codes) >= 1 + 6  # and query, key, value, output, up, down
+
+
+def test_kept_blocks_keep_float_matrices(
+    first: dict[str, tuple[bytes, bytes]], tmp_path: Path
+) -> None:
+    kept = ("embeddings", "layers.0.ffn")
+    graph, _ = write(tmp_path / "kept", "int8", kept)
+
+    def matrices(text: bytes, kind: bytes) -> set[bytes]:
+        return set(re.findall(rb'element_type="%s" shape="([0-9]+, [0-9]+)"' % kind, text))
+
+    blocks = {b"500, 32", b"64, 32", b"32, 64"}
+    assert matrices(first["int8"][0], b"i8") >= blocks
+    assert not matrices(graph, b"i8") & blocks
+    assert matrices(graph, b"i8") >= {b"16, 32", b"32, 16", b"32, 32"}  # heads and pooler
+    assert matrices(graph, b"f32") >= blocks
+    assert write(tmp_path / "none", "int8", ()) == first["int8"]
 
 
 def test_a_file_names_no_place_on_this_machine(first: dict[str, tuple[bytes, bytes]]) -> None:

@@ -161,6 +161,9 @@ def show_changes(result: Mapping[str, Any]) -> Html:
         ("hidden width", f"{text_of(before.get('hidden'))} → {text_of(after.get('hidden'))}"),
     ]
     vocabulary = result.get("vocabulary") or {}
+    kept = (result.get("chosen") or {}).get("kept_fp32")
+    if kept:
+        facts.append(("left in FP32", ", ".join(kept)))
     shows = (
         ("rows", "vocabulary", show_count),
         ("bytes", "its table", show_bytes),
@@ -239,7 +242,7 @@ def _candidate(
         show_milliseconds(row.get("latency_ms")),
         show_bytes(row.get("size_bytes")),
         show_bytes(row.get("peak_rss_bytes")),
-        f"{row.get('engine') or '–'} · {row.get('precision') or '–'}",
+        _engine(row),
     ]
     reason = element("small", {"class": "reason"}, str(refused)) if refused else ""
     return element(
@@ -249,6 +252,15 @@ def _candidate(
         element("td", {}, element("span", {"class": f"state {kind}"}, state), reason),
         *(element("td", {}, cell) for cell in cells),
     )
+
+
+def _engine(row: Mapping[str, Any]) -> Html:
+    """Give engine and precision, and below them the blocks that INT8 leaves in FP32."""
+    name = f"{row.get('engine') or '–'} · {row.get('precision') or '–'}"
+    kept = row.get("kept_fp32")
+    if not kept:
+        return join(name)
+    return join(name, element("small", {"class": "reason"}, f"in FP32: {', '.join(kept)}"))
 
 
 def _steps(steps: Sequence[Mapping[str, Any]]) -> Html:

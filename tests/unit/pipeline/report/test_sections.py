@@ -44,6 +44,16 @@ def test_every_candidate_has_a_row_and_refused_ones_their_reason() -> None:
     assert markup.count('class="chosen"') == 1
 
 
+def test_blocks_left_in_fp32_are_named_in_the_table_and_under_the_changes() -> None:
+    result = sample_result()
+    assert "FP32:" not in show_candidates(result, [])
+    assert "left in FP32" not in show_changes(result)
+    for row in (result["chosen"], result["candidates"][0]):
+        row["kept_fp32"] = ["embeddings", "layers.1.ffn"]
+    assert show_candidates(result, []).count("in FP32: embeddings, layers.1.ffn") == 1
+    assert "<dt>left in FP32</dt><dd>embeddings, layers.1.ffn</dd>" in show_changes(result)
+
+
 def test_side_by_side_names_the_linear_model_where_it_was_run() -> None:
     result = sample_result()
     assert "hashed n-grams" in show_side_by_side(result)
