@@ -42,7 +42,8 @@ def measure_factors(
     Returns:
         `name`, `factor` and `detail` for each step of the chain.
     """
-    dense = tried[0][1]
+    whole = trial.base or trial  # the same state without its limit on the text
+    dense = whole.root or tried[0][1]
     form, precision = chosen.form, chosen.form.precision
     grouped = build_plain(job.workspace, "split-by-length", original.state, grouping="length")
     chain: list[Link] = [
@@ -55,12 +56,15 @@ def measure_factors(
     chain.append(("engine", middle, f"ONNX Runtime's own optimisation → {form.engine}, FP32"))
     lower = _form(job, dense, replace(form, state=dense.name), tried)
     chain.append(("precision", lower, f"FP32 → {precision.upper()}"))
-    blocks = cut_blocks_only(dense.state, trial.state)
+    blocks = cut_blocks_only(dense.state, whole.state)
     if blocks is not None:
-        emptied = StateTrial(name=f"{trial.name}-blocks", state=blocks, logits=None, missed=())
+        emptied = StateTrial(name=f"{whole.name}-blocks", state=blocks, logits=None, missed=())
         shallow = _form(job, emptied, replace(form, state=emptied.name), ())
-        chain.append(("depth", shallow, _describe_depth(trial)))
-    chain.append(("width", chosen, _describe_width(dense, trial)))
+        chain.append(("depth", shallow, _describe_depth(whole)))
+    last = chosen if whole is trial else _form(job, whole, replace(form, state=whole.name), tried)
+    chain.append(("width", last, _describe_width(dense, whole)))
+    if whole is not trial:
+        chain.append(("max length", chosen, _describe_length(job, whole, trial)))
     distinct = {item.name: item for _, item, _ in chain if item is not None}
     measure_speeds(job, original, list(distinct.values()), rounds=2)
     return _ratios(chain)
@@ -93,7 +97,8 @@ def _ratios(chain: Sequence[Link]) -> list[dict[str, Any]]:
         factors.append({"name": name, "factor": speedup / before, "detail": f"{detail}{note}"})
         before = speedup
     if not any(name == "depth" for name, _, _ in chain):
-        factors.insert(-1, {"name": "depth", "factor": 1.0, "detail": "no block left out"})
+        place = [name for name, _, _ in chain].index("width")
+        factors.insert(place, {"name": "depth", "factor": 1.0, "detail": "no block left out"})
     return factors
 
 
@@ -102,6 +107,12 @@ def _describe_depth(trial: StateTrial) -> str:
     attention = sum(layer.heads == 0 for layer in layers)
     ffn = sum(layer.ffn == 0 for layer in layers)
     return f"{attention} attention and {ffn} FFN blocks left out"
+
+
+def _describe_length(job: Job, whole: StateTrial, trial: StateTrial) -> str:
+    before, after = whole.state.max_length, trial.state.max_length
+    cut = int(job.sets.dev.encode(trial.state.tokenizer).truncated.sum())
+    return f"at most {before:,} → {after:,} tokens of a text; {cut:,} dev texts are cut"
 
 
 def _describe_width(dense: StateTrial, trial: StateTrial) -> str:

@@ -19,6 +19,7 @@ from thinfer.pipeline.best import keep_best
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.choose import choose
 from thinfer.pipeline.data import DataSets, load_sets
+from thinfer.pipeline.dropped import predict_speedups
 from thinfer.pipeline.factors import measure_factors
 from thinfer.pipeline.finish import problem_type_of
 from thinfer.pipeline.job import Job
@@ -66,6 +67,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
         candidates = tuple(candidate for candidate, _ in tried)
         measure_speeds(job, original, candidates)
         predict_latencies(candidates, found.table)
+        predict_speedups(found.dropped, candidates, found.table)
         refuse_slow(candidates)
         chosen, trial = _choose(tried)
         progress.note(f"chosen on dev: {chosen.name}")
@@ -76,6 +78,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
             chosen=chosen,
             baseline=baseline,
             candidates=candidates,
+            dropped=found.dropped,
             factors=measure_factors(job, original, chosen, trial, tried),
             judgement=judge_on_test(job, original, chosen),
             linear=fit_linear(sets.train, sets.dev, sets.test, seed=request.seed, clock=clock),

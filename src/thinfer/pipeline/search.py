@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,12 @@ from thinfer.errors import EngineError, UserError
 from thinfer.export.parity import compare_logits, require_parity
 from thinfer.export.write import EXPORTERS
 from thinfer.pipeline.candidate import Candidate, Form, build_candidate
+from thinfer.pipeline.dropped import describe_missed
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.latency import LatencyTable
 from thinfer.pipeline.narrow import find_table, narrow_states
+from thinfer.pipeline.shorten import Shortening, shorten_best
 from thinfer.pipeline.states import StateTrial, dense_state
 from thinfer.pipeline.workspace import keep_array, keep_json
 
@@ -48,10 +51,12 @@ class Found:
             least compressed first. A form that cannot be made, or that misses a floor, comes with
             `refused` set.
         table: prices of widths in the engine that runs the dense state fastest.
+        dropped: rows of states that no form was made of, with the reason in `refused`.
     """
 
     tried: tuple[tuple[Candidate, StateTrial], ...]
     table: LatencyTable | None
+    dropped: tuple[dict[str, Any], ...] = ()
 
 
 def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> Found:
@@ -89,7 +94,28 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
         if limit is not None and job.clock.monotonic() - started > limit * 60:
             job.progress.note(f"stopped looking after {limit:g} minutes, as asked")
             break
-    return Found(tried=tuple(tried), table=table)
+    shorter = shorten_best(job, tried)
+    keep(_shorter_forms(job, shorter))
+    dropped = [_miss_floor(job, trial) for trial in shorter.missed]
+    return Found(tried=tuple(tried), table=table, dropped=tuple(dropped))
+
+
+def _shorter_forms(job: Job, shorter: Shortening) -> Iterator[tuple[Candidate, StateTrial]]:
+    """Give the best form so far with shorter texts, until one clears the floors."""
+    if shorter.parent is None:
+        return
+    for trial in shorter.trials:
+        candidate = _try_form(job, replace(shorter.parent.form, state=trial.name), trial)
+        yield candidate, trial
+        if not candidate.facts["refused"]:
+            return
+
+
+def _miss_floor(job: Job, trial: StateTrial) -> dict[str, Any]:
+    what = f"on dev, {', '.join(trial.missed)} is not cleared by its FP32 torch form"
+    answers: Answers = trial.logits.argmax(axis=1)
+    job.progress.note(f"{trial.name}: {what}")
+    return describe_missed(job, trial.name, trial.state, answers=answers, reason=what)
 
 
 def _fastest(dense: Sequence[Candidate]) -> Candidate:
@@ -204,6 +230,7 @@ def describe_candidate_cost(job: Job, candidate: Candidate) -> None:
         engine=candidate.form.engine,
         precision=candidate.form.precision,
         architecture=to_json(shape),
+        max_length=candidate.state.max_length,
         macs=count_cost(shape, length=length).macs,
         size_bytes=candidate.size_bytes if candidate.folder.exists() else None,
         steps=[to_json(report) for report in candidate.state.history],

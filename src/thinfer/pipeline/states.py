@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thinfer.architecture import PruningMask
 from thinfer.compress.embedding import prune_positions, prune_vocabulary
@@ -15,7 +16,7 @@ from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.job import Answers, Job, covering_texts
 from thinfer.pipeline.workspace import keep_array
 
-__all__ = ["StateTrial", "cut_blocks_only", "dense_state", "try_state"]
+__all__ = ["StateTrial", "cut_blocks_only", "dense_state", "describe_trial", "try_state"]
 
 # Share of the vocabulary that stays whether or not the training text uses it.
 _COMMONEST = (("dense", 0.0), ("dense-half-vocabulary", 0.5), ("dense-whole-vocabulary", 1.0))
@@ -31,6 +32,8 @@ class StateTrial:
         logits: float32 `[dev rows, classes]`.
         missed: floors that the FP32 form does not clear, as the user wrote them.
         is_hopeless: its value lies below a floor, margin or not.
+        base: the same state reading longer texts, where this one cuts them.
+        root: the dense state it was cut from, where that is not the run's first.
     """
 
     name: str
@@ -38,6 +41,8 @@ class StateTrial:
     logits: Any
     missed: tuple[str, ...]
     is_hopeless: bool = False
+    base: StateTrial | None = None
+    root: StateTrial | None = None
 
 
 def dense_state(job: Job) -> StateTrial:
@@ -81,6 +86,18 @@ def try_state(job: Job, name: str, state: State) -> StateTrial:
         job.workspace.folder(f"states/{name}/dev.npy"),
         lambda: compute_logits(state.module(), batch, pad_id=state.pad_id),
     )
+    return describe_trial(job, name, state, logits)
+
+
+def describe_trial(job: Job, name: str, state: State, logits: NDArray[np.float32]) -> StateTrial:
+    """Give a state with what its answers on `dev` say of the floors.
+
+    Args:
+        job: the run.
+        name: of the state.
+        state: the model.
+        logits: float32 `[dev rows, classes]`, of its FP32 torch form.
+    """
     answers: Answers = logits.argmax(axis=1)
     return StateTrial(
         name=name,
