@@ -19,7 +19,7 @@ _WORD, _POSITION = "embeddings.word.weight", "embeddings.position.weight"
 
 
 def prune_vocabulary(
-    state: State, covering_texts: Iterable[str], *, keep_commonest: int = 0
+    state: State, covering_texts: Iterable[str], *, keep_commonest: int = 0, min_count: int = 1
 ) -> tuple[State, StepReport]:
     """Cut token rows that neither the covering texts nor the kept characters need.
 
@@ -27,6 +27,8 @@ def prune_vocabulary(
         state: the state before.
         covering_texts: text whose tokens all stay.
         keep_commonest: so many of the first token ids stay as well.
+        min_count: token rows that the covering texts use less often go; over 1 the cut is no
+            longer exact (docs/why/19).
 
     Returns:
         The state with a smaller tokenizer and word embedding, and the report; refused, with the
@@ -34,7 +36,9 @@ def prune_vocabulary(
     """
     before = state.architecture.vocab
     try:
-        plan = plan_vocabulary(state.tokenizer, covering_texts, keep_commonest=keep_commonest)
+        plan = plan_vocabulary(
+            state.tokenizer, covering_texts, keep_commonest=keep_commonest, min_count=min_count
+        )
         tokenizer = prune_tokenizer(state.tokenizer, plan)
     except DataError as error:
         report = StepReport(step="vocabulary", outcome="refused", reason=str(error))

@@ -16,7 +16,7 @@ from thinfer.pipeline.candidate import Candidate, Form, build_candidate
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.original import build_plain
 from thinfer.pipeline.speed import measure_speeds
-from thinfer.pipeline.states import StateTrial, cut_blocks_only
+from thinfer.pipeline.states import StateTrial, cut_blocks_only, dropped_layers
 
 __all__ = ["measure_factors"]
 
@@ -106,7 +106,9 @@ def _describe_depth(trial: StateTrial) -> str:
     layers = trial.state.architecture.layers
     attention = sum(layer.heads == 0 for layer in layers)
     ffn = sum(layer.ffn == 0 for layer in layers)
-    return f"{attention} attention and {ffn} FFN blocks left out"
+    dropped = len(dropped_layers(trial.state))
+    words = f"{dropped} whole layers left out; " if dropped else ""
+    return f"{words}{attention} attention and {ffn} FFN blocks left out"
 
 
 def _describe_length(job: Job, whole: StateTrial, trial: StateTrial) -> str:

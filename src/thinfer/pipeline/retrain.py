@@ -40,7 +40,12 @@ def retrain(job: Job, small: State, teacher: State, *, is_halfway: bool = False)
         dev=_encode(job.sets.dev, small),
         unlabelled=small.tokenizer.encode(more.texts, more.pairs).batch if more else None,
         settings=DistillSettings(
-            train=replace(DistillSettings().train, epochs=epochs, seed=job.request.seed)
+            train=replace(
+                DistillSettings().train,
+                epochs=epochs,
+                seed=job.request.seed,
+                max_minutes=job.minutes_left(),
+            )
         ),
         progress=job.progress,
         clock=job.clock,

@@ -16,7 +16,14 @@ from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.job import Answers, Job, covering_texts
 from thinfer.pipeline.workspace import keep_array
 
-__all__ = ["StateTrial", "cut_blocks_only", "dense_state", "describe_trial", "try_state"]
+__all__ = [
+    "StateTrial",
+    "cut_blocks_only",
+    "dense_state",
+    "describe_trial",
+    "dropped_layers",
+    "try_state",
+]
 
 # Share of the vocabulary that stays whether or not the training text uses it.
 _COMMONEST = (("dense", 0.0), ("dense-half-vocabulary", 0.5), ("dense-whole-vocabulary", 1.0))
@@ -108,6 +115,16 @@ def describe_trial(job: Job, name: str, state: State, logits: NDArray[np.float32
     )
 
 
+def dropped_layers(state: State) -> tuple[int, ...]:
+    """Give the layers that pruning left out whole, by their numbers in the dense state.
+
+    Args:
+        state: cut from the dense one, at most once with layers left out.
+    """
+    details = [report.details for report in state.history if report.step == "prune"]
+    return tuple(index for each in details for index in each.get("drop_layers", ()))
+
+
 def cut_blocks_only(dense: State, small: State) -> State | None:
     """Give the dense state without the blocks that a narrow one dropped; for timing alone.
 
@@ -119,11 +136,20 @@ def cut_blocks_only(dense: State, small: State) -> State | None:
         The state whose other blocks are whole, or None where no block was dropped.
     """
     wide, narrow = dense.architecture.layers, small.architecture.layers
-    if len(wide) != len(narrow) or not any(min(layer.heads, layer.ffn) == 0 for layer in narrow):
+    dropped = dropped_layers(small)
+    if dense.architecture.hidden != small.architecture.hidden:
         return None
+    if len(wide) != len(narrow) + len(dropped):
+        return None
+    if not dropped and not any(min(layer.heads, layer.ffn) == 0 for layer in narrow):
+        return None
+    stays = tuple(index not in dropped for index in range(len(wide)))
+    left = iter(narrow)
+    pairs = [(w, next(left) if kept else w) for w, kept in zip(wide, stays, strict=True)]
     mask = replace(
         PruningMask.keep_all(dense.architecture),
-        heads=tuple(np.full(w.heads, n.heads > 0) for w, n in zip(wide, narrow, strict=True)),
-        neurons=tuple(np.full(w.ffn, n.ffn > 0) for w, n in zip(wide, narrow, strict=True)),
+        heads=tuple(np.full(w.heads, n.heads > 0) for w, n in pairs),
+        neurons=tuple(np.full(w.ffn, n.ffn > 0) for w, n in pairs),
+        layers=stays,
     )
     return cut(dense, mask)
