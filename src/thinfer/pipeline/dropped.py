@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from thinfer.compress.state import State
 from thinfer.core.codec import to_json
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.latency import LatencyTable
+from thinfer.quality.metrics import measure_quality
 
 __all__ = ["describe_missed", "predict_speedups"]
 
 
 def describe_missed(
-    job: Job, name: str, state: State, *, answers: Answers, reason: str, ratio: float | None = None
+    job: Job,
+    name: str,
+    state: State,
+    *,
+    answers: Answers,
+    reason: str,
+    rows: NDArray[np.int64] | None = None,
+    ratio: float | None = None,
 ) -> dict[str, Any]:
     """Give the row of a state that was tried in FP32 alone.
 
@@ -23,10 +34,17 @@ def describe_missed(
         job: the run.
         name: of the state.
         state: the model.
-        answers: int64 `[dev rows]`, of its FP32 torch form.
+        answers: int64 `[rows]`, of its FP32 torch form.
         reason: why no form was made of it.
+        rows: the rows of `dev` that it answered, int64 `[rows]`; all when absent.
         ratio: throughput that was predicted for it, to the dense form's; None where nothing was.
     """
+    places = np.arange(len(job.sets.dev)) if rows is None else rows
+    truth = job.sets.dev.truth[places]
+    before, after = (
+        to_json(measure_quality(truth, each, job.labels))
+        for each in (job.original_dev[places], answers)
+    )
     return {
         "name": name,
         "state": name,
@@ -35,7 +53,9 @@ def describe_missed(
         "architecture": to_json(state.architecture),
         "max_length": state.max_length,
         "steps": [to_json(report) for report in state.history],
-        "dev_metrics": job.measure(job.sets.dev, answers),
+        "dev_metrics": after,
+        "dev_rows": len(places),
+        "original_dev_metrics": before,
         "predicted_ratio": ratio,
         "refused": reason,
     }

@@ -69,6 +69,12 @@ class Job:
     clock: Clock
     deadline_s: float | None = None
 
+    @property
+    def is_explored(self) -> bool:
+        """Whether the time that was given is spent on a search over everything."""
+        is_named = bool(self.request.widths or self.request.speedups)
+        return self.deadline_s is not None and not is_named
+
     def minutes_left(self) -> float:
         """Give the time until the deadline, never less than a second; without one, infinity."""
         if self.deadline_s is None:

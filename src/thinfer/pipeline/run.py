@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from thinfer.bundle import check_place
 from thinfer.core.clock import Clock
@@ -59,6 +60,8 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
     sets = load_sets(request.data, labels)
     with lock_folder(request.work):
         job, original = _prepare(request, checkpoint, labels, sets, progress, clock)
+        if request.minutes is not None:
+            job = replace(job, deadline_s=started + 60 * request.minutes)
         baseline = build_baseline(job.workspace, checkpoint, job.original)
         for reference in (original, baseline):
             describe_reference(job, reference)

@@ -18,7 +18,10 @@ from thinfer.errors import EngineError, UserError
 from thinfer.export.parity import compare_logits, require_parity
 from thinfer.export.write import EXPORTERS
 from thinfer.pipeline.candidate import Candidate, Form, build_candidate
+from thinfer.pipeline.cutter import Cutter
+from thinfer.pipeline.deadline import seconds_left
 from thinfer.pipeline.dropped import describe_missed
+from thinfer.pipeline.explore import Explorer, explore_states
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.latency import LatencyTable
@@ -66,8 +69,6 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
         job: the run.
         tell: called with all candidates so far after each one.
     """
-    started = job.clock.monotonic()
-    limit = job.request.minutes
     tried: list[tuple[Candidate, StateTrial]] = []
 
     def keep(forms: Iterable[tuple[Candidate, StateTrial]]) -> None:
@@ -89,14 +90,25 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
             for candidate, _ in tried
         )
 
-    for narrow in narrow_states(job, priced, table, is_cleared):
+    def left() -> float:
+        return seconds_left(job, [candidate for candidate, _ in tried])
+
+    dropped: list[dict[str, Any]] = []
+    if job.is_explored:
+        cutter = Cutter(job, priced, table, lambda learned: None)
+        states = explore_states(job, Explorer(job, trial, cutter, table), left, dropped)
+    else:
+        states = narrow_states(job, priced, table, is_cleared)
+    for narrow in states:
         keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, engines))
-        if limit is not None and job.clock.monotonic() - started > limit * 60:
-            job.progress.note(f"stopped looking after {limit:g} minutes, as asked")
+        if left() <= 0:
             break
-    shorter = shorten_best(job, tried)
-    keep(_shorter_forms(job, shorter))
-    dropped = [_miss_floor(job, trial) for trial in shorter.missed]
+    if left() <= 0:
+        job.progress.note(f"stopped looking, to end after {job.request.minutes:g} minutes")
+    else:
+        shorter = shorten_best(job, tried)
+        keep(_shorter_forms(job, shorter))
+        dropped += [_miss_floor(job, trial) for trial in shorter.missed]
     return Found(tried=tuple(tried), table=table, dropped=tuple(dropped))
 
 

@@ -123,7 +123,9 @@ def shorten_best(job: Job, tried: Tried) -> Shortening:
         (pair for pair in good if int(pair[0].facts["macs"]) == least),
         key=lambda pair: float(pair[0].facts["dev_texts_per_second"]),
     )
-    shorter = [shorten(job, trial, limit) for limit in lengths]
+    known = {known.name for _, known in tried}
+    names = {limit: f"{trial.name}-length-{limit}" for limit in lengths}
+    shorter = [shorten(job, trial, limit) for limit in lengths if names[limit] not in known]
     clear = [item for item in reversed(shorter) if not item.missed]
     return Shortening(
         parent=parent,
