@@ -39,6 +39,7 @@ _SHARE = 0.6  # of the time left, for a bracket; the rest is for the forms of it
 _COUNTS = (2, 5)  # token rows seen less often than that go
 _WORTH = 0.95  # such a cut must leave fewer than this part of the rows
 _LAYER_TOKENS = 2048
+_FASTER = 1.05  # than what has cleared; less is a tie in the choice as well
 
 
 class Explorer:
@@ -114,6 +115,14 @@ class Explorer:
         seen = keep_json(self._job.workspace.folder(f"rungs/{name}-{rung}.json"), look)
         self.rows[name] = seen["row"]
         return Score(**seen["score"])
+
+    def speed(self, configuration: Configuration) -> float:
+        """Give the throughput predicted for what was looked at, to the dense state's.
+
+        Args:
+            configuration: which one.
+        """
+        return float(self.rows[configuration.name]["predicted_ratio"])
 
     def finish(self, configuration: Configuration) -> StateTrial:
         """Give the state of a finalist, tried on all of `dev`, with what it was cut from.
@@ -192,16 +201,21 @@ def explore_states(
     job: Job,
     explorer: Explorer,
     seconds_left: Callable[[], float],
-    dropped: list[dict[str, Any]],
+    is_cleared: Callable[[str], bool],
+    dropped: dict[str, dict[str, Any]],
 ) -> Iterator[StateTrial]:
     """Give finalists, bracket after bracket, until the time or the space is used up.
 
+    What was dropped only because others promised more speed comes back in the next bracket, for
+    those others may have missed the floor on more rows; what was seen is not looked at again.
+
     Args:
         job: the run.
-        explorer: makes and scores; its cutter is ready.
+        explorer: makes and scores.
         seconds_left: what the search may still use; asked between brackets, after the forms of
             the finalists so far were made.
-        dropped: rows of configurations that did not go on are added here.
+        is_cleared: whether a form of the state of that name has cleared the floors.
+        dropped: rows of configurations that did not go on, by name; kept up to date.
 
     Yields:
         Finalists, the most promising of a bracket first.
@@ -211,31 +225,43 @@ def explore_states(
     explorer.prepare()
     space, rng = explorer.space(), job.rng()
     known: set[Configuration] = set()
+    again: tuple[Configuration, ...] = ()
+    finalists: list[Configuration] = []
     bracket = 0
     while (left := seconds_left()) > 0:
+        bar = max((explorer.speed(each) for each in finalists if is_cleared(each.name)), default=0)
+        again = tuple(each for each in again if explorer.speed(each) > _FASTER * bar)
         ladder = replace(_LADDER, first=bracket % 2)
-        drawn = draw_configurations(space, _DRAWN[ladder.first], rng=rng, known=known)
-        if not drawn:
+        room = max(0, _DRAWN[ladder.first] - len(again))
+        drawn = draw_configurations(space, room, rng=rng, known=known)
+        if not drawn and not again:
             job.progress.note("the whole space was looked at")
             return
         known |= set(drawn)
-        begun = job.clock.monotonic()
-        job.progress.note(f"bracket {bracket}: {len(drawn)} configurations, {left:.0f} s left")
-        found = halve(
-            drawn, explorer.evaluate, ladder, deadline_s=begun + _SHARE * left, clock=job.clock
+        job.progress.note(
+            f"bracket {bracket}: {len(drawn)} new configurations and {len(again)} once more, "
+            f"{left:.0f} s left"
         )
+        until = job.clock.monotonic() + _SHARE * left
+        found = halve(
+            (*again, *drawn), explorer.evaluate, ladder, deadline_s=until, clock=job.clock
+        )
+        again = tuple(each.configuration for each in found.dropped if each.is_for_speed)
         for drop in found.dropped:
             row = explorer.rows.get(drop.configuration.name)
             if row is not None:  # what was never looked at has nothing to show
-                dropped.append({**row, "refused": drop.reason})
-        unseen = sum(drop.score is None and drop.rung == ladder.first for drop in found.dropped)
+                dropped[drop.configuration.name] = {**row, "refused": drop.reason}
+        unseen = sum(drop.score is None for drop in found.dropped)
         job.progress.note(_tell(found.finalists, len(found.dropped), unseen))
         for configuration in found.finalists:
+            name = configuration.name
+            dropped.pop(name, None)
             if seconds_left() > 0:
+                finalists.append(configuration)
                 yield explorer.finish(configuration)
             else:
                 reason = f"dropped after rung {ladder.rungs - 1}: no time was left for its forms"
-                dropped.append({**explorer.rows[configuration.name], "refused": reason})
+                dropped[name] = {**explorer.rows[name], "refused": reason}
         bracket += 1
 
 

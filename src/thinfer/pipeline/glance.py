@@ -21,9 +21,9 @@ from thinfer.quality.verdict import margin_cleared
 __all__ = ["Glancer"]
 
 _LEAST_ROWS = 64
-# Paired standard errors by which a floor may be missed and still count as possible, by rung.
-# The last look asks for the floor itself; whether a form clears it by the margin is asked later.
-_LENIENCE = (2.0, 1.0, 0.0)
+# Paired standard errors by which a floor must be cleared, by rung: at first it may be missed, for
+# few rows say little and repair is still to come; the last look asks for the choice's own margin.
+_MARGINS = (-2.0, -1.0, 1.0)
 
 
 class Glancer:
@@ -68,7 +68,7 @@ class Glancer:
         logits = compute_logits(state.module(), batch, pad_id=state.pad_id)
         answers: Answers = logits.argmax(axis=1)
         score = Score(
-            is_within=not self.misses(answers, rows, margin_se=-_LENIENCE[min(rung, 2)]),
+            is_within=not self.misses(answers, rows, margin_se=_MARGINS[rung]),
             speed=self.predict(state),
             quality=float(np.mean(answers == self._job.original_dev[rows])),
             size=float(sum(array.nbytes for array in state.weights.values())),

@@ -86,6 +86,11 @@ class Drop(Generic[C]):
     score: Score | None
     reason: str
 
+    @property
+    def is_for_speed(self) -> bool:
+        """Whether it was within the floor, and only others promised more."""
+        return self.score is not None and self.score.is_within
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halved(Generic[C]):

@@ -93,10 +93,11 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
     def left() -> float:
         return seconds_left(job, [candidate for candidate, _ in tried])
 
-    dropped: list[dict[str, Any]] = []
+    dropped: dict[str, dict[str, Any]] = {}
     if job.is_explored:
         cutter = Cutter(job, priced, table, lambda learned: None)
-        states = explore_states(job, Explorer(job, trial, cutter, table), left, dropped)
+        explorer = Explorer(job, trial, cutter, table)
+        states = explore_states(job, explorer, left, is_cleared, dropped)
     else:
         states = narrow_states(job, priced, table, is_cleared)
     for narrow in states:
@@ -108,8 +109,8 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
     else:
         shorter = shorten_best(job, tried)
         keep(_shorter_forms(job, shorter))
-        dropped += [_miss_floor(job, trial) for trial in shorter.missed]
-    return Found(tried=tuple(tried), table=table, dropped=tuple(dropped))
+        dropped.update({each.name: _miss_floor(job, each) for each in shorter.missed})
+    return Found(tried=tuple(tried), table=table, dropped=tuple(dropped.values()))
 
 
 def _shorter_forms(job: Job, shorter: Shortening) -> Iterator[tuple[Candidate, StateTrial]]:
