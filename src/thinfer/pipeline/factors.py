@@ -107,7 +107,7 @@ def _describe_depth(trial: StateTrial) -> str:
     attention = sum(layer.heads == 0 for layer in layers)
     ffn = sum(layer.ffn == 0 for layer in layers)
     dropped = len(dropped_layers(trial.state))
-    words = f"{dropped} whole layers left out; " if dropped else ""
+    words = f"whole layers left out: {dropped}; " if dropped else ""
     return f"{words}{attention} attention and {ffn} FFN blocks left out"
 
 
