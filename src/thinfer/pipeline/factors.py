@@ -56,13 +56,13 @@ def measure_factors(
     chain.append(("engine", middle, f"ONNX Runtime's own optimisation → {form.engine}, FP32"))
     lower = _form(job, dense, replace(form, state=dense.name), tried)
     chain.append(("precision", lower, f"FP32 → {precision.upper()}"))
-    blocks = cut_blocks_only(dense.state, whole.state)
+    blocks = cut_blocks_only(dense.state, whole.state)  # None of a student as well
     if blocks is not None:
         emptied = StateTrial(name=f"{whole.name}-blocks", state=blocks, logits=None, missed=())
         shallow = _form(job, emptied, replace(form, state=emptied.name), ())
         chain.append(("depth", shallow, _describe_depth(whole)))
     last = chosen if whole is trial else _form(job, whole, replace(form, state=whole.name), tried)
-    chain.append(("width", last, _describe_width(dense, whole)))
+    chain.append(_describe_blocks(dense, whole, last))
     if whole is not trial:
         chain.append(("max length", chosen, _describe_length(job, whole, trial)))
     distinct = {item.name: item for _, item, _ in chain if item is not None}
@@ -96,8 +96,9 @@ def _ratios(chain: Sequence[Link]) -> list[dict[str, Any]]:
         note = "" if is_timed else "; cannot be timed by itself, so it is in the next factor"
         factors.append({"name": name, "factor": speedup / before, "detail": f"{detail}{note}"})
         before = speedup
-    if not any(name == "depth" for name, _, _ in chain):
-        place = [name for name, _, _ in chain].index("width")
+    names = [name for name, _, _ in chain]
+    if "depth" not in names and "width" in names:
+        place = names.index("width")
         factors.insert(place, {"name": "depth", "factor": 1.0, "detail": "no block left out"})
     return factors
 
@@ -115,6 +116,16 @@ def _describe_length(job: Job, whole: StateTrial, trial: StateTrial) -> str:
     before, after = whole.state.max_length, trial.state.max_length
     cut = int(job.sets.dev.encode(trial.state.tokenizer).truncated.sum())
     return f"at most {before:,} → {after:,} tokens of a text; {cut:,} dev texts are cut"
+
+
+def _describe_blocks(dense: StateTrial, trial: StateTrial, last: Candidate | None) -> Link:
+    if not any(report.step == "student" for report in trial.state.history):
+        return "width", last, _describe_width(dense, trial)
+    sizes = [
+        f"{len(each.state.architecture.layers)} × {each.state.architecture.hidden}"
+        for each in (dense, trial)
+    ]
+    return "size", last, f"{sizes[0]} → {sizes[1]} layers × hidden, distilled"
 
 
 def _describe_width(dense: StateTrial, trial: StateTrial) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from thinfer.pipeline.latency import LatencyTable
 from thinfer.pipeline.narrow import find_table, narrow_states
 from thinfer.pipeline.shorten import Shortening, shorten_best
 from thinfer.pipeline.states import StateTrial, dense_state
+from thinfer.pipeline.students import student_states
 from thinfer.pipeline.workspace import keep_array, keep_json
 
 __all__ = ["Found", "describe_reference", "engines_in_reach", "judge_on_dev", "search_candidates"]
@@ -97,7 +99,10 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
     if job.is_explored:
         cutter = Cutter(job, priced, table, lambda learned: None)
         explorer = Explorer(job, trial, cutter, table)
-        states = explore_states(job, explorer, left, is_cleared, dropped)
+        states = chain(
+            student_states(job, trial, table, left, dropped),
+            explore_states(job, explorer, left, is_cleared, dropped),
+        )
     else:
         states = narrow_states(job, priced, table, is_cleared)
     for narrow in states:
