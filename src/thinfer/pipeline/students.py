@@ -38,7 +38,7 @@ _SHARE = 0.5  # of the time left: the rest is for pruned states and for forms
 
 
 def offer_students(
-    dense: Architecture, *, length: int, presets: Mapping[str, Preset] = PRESETS
+    dense: Architecture, *, length: int, presets: Mapping[str, Preset]
 ) -> dict[str, Architecture]:
     """Give the presets that are worth distilling into, with the teacher's embedding rows.
 
@@ -86,7 +86,7 @@ def student_states(
     if job.request.retrain == "none" or left <= 0:
         return
     length = max(1, round(float(job.calibration(dense.state.tokenizer).lengths.mean())))
-    shapes = offer_students(dense.state.architecture, length=length)
+    shapes = offer_students(dense.state.architecture, length=length, presets=PRESETS)
     if not shapes:
         job.progress.note("no preset is smaller than this model: no students")
         return
