@@ -20,7 +20,7 @@ from thinfer.errors import DataError
 from thinfer.pipeline.cutter import Cutter
 from thinfer.pipeline.dropped import describe_missed
 from thinfer.pipeline.glance import Glancer
-from thinfer.pipeline.halving import Ladder, Score, halve
+from thinfer.pipeline.halving import Drop, Halved, Ladder, Score, halve
 from thinfer.pipeline.job import Job, covering_texts
 from thinfer.pipeline.latency import LatencyTable
 from thinfer.pipeline.retrain import retrain
@@ -247,12 +247,8 @@ def explore_states(
             (*again, *drawn), explorer.evaluate, ladder, deadline_s=until, clock=job.clock
         )
         again = tuple(each.configuration for each in found.dropped if each.is_for_speed)
-        for drop in found.dropped:
-            row = explorer.rows.get(drop.configuration.name)
-            if row is not None:  # what was never looked at has nothing to show
-                dropped[drop.configuration.name] = {**row, "refused": drop.reason}
-        unseen = sum(drop.score is None for drop in found.dropped)
-        job.progress.note(_tell(found.finalists, len(found.dropped), unseen))
+        _enter(explorer, found.dropped, dropped)
+        job.progress.note(_tell(found))
         for configuration in found.finalists:
             name = configuration.name
             dropped.pop(name, None)
@@ -265,9 +261,21 @@ def explore_states(
         bracket += 1
 
 
-def _tell(finalists: Sequence[Configuration], dropped: int, unseen: int) -> str:
-    names = ", ".join(each.name for each in finalists) or "none"
-    return f"finalists: {names}; {dropped} dropped, {unseen} of them for want of time"
+def _enter(
+    explorer: Explorer,
+    drops: Sequence[Drop[Configuration]],
+    dropped: dict[str, dict[str, Any]],
+) -> None:
+    for drop in drops:
+        name = drop.configuration.name
+        if name in explorer.rows:  # what was never looked at has nothing to show
+            dropped[name] = {**explorer.rows[name], "refused": drop.reason}
+
+
+def _tell(found: Halved[Configuration]) -> str:
+    names = ", ".join(each.name for each in found.finalists) or "none"
+    unseen = sum(drop.score is None for drop in found.dropped)
+    return f"finalists: {names}; {len(found.dropped)} dropped, {unseen} of them for want of time"
 
 
 def _untried(name: str, state: State) -> StateTrial:

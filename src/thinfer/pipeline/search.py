@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,17 +18,14 @@ from thinfer.errors import EngineError, UserError
 from thinfer.export.parity import compare_logits, require_parity
 from thinfer.export.write import EXPORTERS
 from thinfer.pipeline.candidate import Candidate, Form, build_candidate
-from thinfer.pipeline.cutter import Cutter
 from thinfer.pipeline.deadline import seconds_left
-from thinfer.pipeline.dropped import describe_missed
-from thinfer.pipeline.explore import Explorer, explore_states
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.latency import LatencyTable
-from thinfer.pipeline.narrow import find_table, narrow_states
-from thinfer.pipeline.shorten import Shortening, shorten_best
+from thinfer.pipeline.narrow import find_table
+from thinfer.pipeline.shorten import shorten_best
+from thinfer.pipeline.source import list_states
 from thinfer.pipeline.states import StateTrial, dense_state
-from thinfer.pipeline.students import student_states
 from thinfer.pipeline.workspace import keep_array, keep_json
 
 __all__ = ["Found", "describe_reference", "engines_in_reach", "judge_on_dev", "search_candidates"]
@@ -96,15 +92,9 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
         return seconds_left(job, [candidate for candidate, _ in tried])
 
     dropped: dict[str, dict[str, Any]] = {}
-    if job.is_explored:
-        cutter = Cutter(job, priced, table, lambda learned: None)
-        explorer = Explorer(job, trial, cutter, table)
-        states = chain(
-            student_states(job, trial, table, left, dropped),
-            explore_states(job, explorer, left, is_cleared, dropped),
-        )
-    else:
-        states = narrow_states(job, priced, table, is_cleared)
+    states = list_states(
+        job, trial, priced, table=table, left=left, is_cleared=is_cleared, dropped=dropped
+    )
     for narrow in states:
         keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, engines))
         if left() <= 0:
@@ -112,28 +102,13 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
     if left() <= 0:
         job.progress.note(f"stopped looking, to end after {job.request.minutes:g} minutes")
     else:
-        shorter = shorten_best(job, tried)
-        keep(_shorter_forms(job, shorter))
-        dropped.update({each.name: _miss_floor(job, each) for each in shorter.missed})
+        parent, shorter = shorten_best(job, tried, dropped)
+        for each in shorter:
+            pair = _try_form(job, replace(parent, state=each.name), each), each
+            keep([pair])
+            if not pair[0].facts["refused"]:
+                break
     return Found(tried=tuple(tried), table=table, dropped=tuple(dropped.values()))
-
-
-def _shorter_forms(job: Job, shorter: Shortening) -> Iterator[tuple[Candidate, StateTrial]]:
-    """Give the best form so far with shorter texts, until one clears the floors."""
-    if shorter.parent is None:
-        return
-    for trial in shorter.trials:
-        candidate = _try_form(job, replace(shorter.parent.form, state=trial.name), trial)
-        yield candidate, trial
-        if not candidate.facts["refused"]:
-            return
-
-
-def _miss_floor(job: Job, trial: StateTrial) -> dict[str, Any]:
-    what = f"on dev, {', '.join(trial.missed)} is not cleared by its FP32 torch form"
-    answers: Answers = trial.logits.argmax(axis=1)
-    job.progress.note(f"{trial.name}: {what}")
-    return describe_missed(job, trial.name, trial.state, answers=answers, reason=what)
 
 
 def _fastest(dense: Sequence[Candidate]) -> Candidate:

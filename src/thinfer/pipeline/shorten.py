@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.compress.embedding import prune_positions
 from thinfer.nn.predict import compute_logits
-from thinfer.pipeline.candidate import Candidate
+from thinfer.pipeline.candidate import Candidate, Form
+from thinfer.pipeline.dropped import describe_missed
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.states import StateTrial, describe_trial
 from thinfer.pipeline.workspace import keep_array
 
-__all__ = ["Shortening", "find_lengths", "offer_lengths", "shorten", "shorten_best"]
+__all__ = ["find_lengths", "offer_lengths", "shorten", "shorten_best"]
 
 Tokens = NDArray[np.int64]
 
@@ -31,21 +33,6 @@ _LEAST_SAVED = 0.02
 _MOST_FORMS = 2
 
 Tried = Sequence[tuple[Candidate, StateTrial]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Shortening:
-    """What shorter texts promise.
-
-    Attributes:
-        parent: the candidate whose state read the texts whole; None where nothing was tried.
-        trials: states that may be made into forms, the shortest first, at most two.
-        missed: states whose FP32 form lies below a floor, the longest first.
-    """
-
-    parent: Candidate | None
-    trials: tuple[StateTrial, ...]
-    missed: tuple[StateTrial, ...]
 
 
 def offer_lengths(train: Tokens, dev: Tokens) -> tuple[int, ...]:
@@ -107,17 +94,24 @@ def shorten(job: Job, trial: StateTrial, limit: int) -> StateTrial:
     return replace(describe_trial(job, name, state, logits), base=trial)
 
 
-def shorten_best(job: Job, tried: Tried) -> Shortening:
+def shorten_best(
+    job: Job, tried: Tried, dropped: dict[str, dict[str, Any]]
+) -> tuple[Form, tuple[StateTrial, ...]]:
     """Try shorter texts with the best state so far: the one of least work that cleared.
 
     Args:
         job: the run.
-        tried: its candidates.
+        tried: its candidates, at least one.
+        dropped: rows of limits whose FP32 form misses a floor are added here, by name.
+
+    Returns:
+        The form of that state that was fastest on `dev`, and the shorter states that may be made
+        into that form: the shortest first, at most two, none where no text is longer.
     """
     lengths = find_lengths(job)
     good = [pair for pair in tried if not pair[0].facts["refused"] and pair[1].base is None]
     if not lengths or not good:
-        return Shortening(parent=None, trials=(), missed=())
+        return tried[0][0].form, ()
     least = min(int(candidate.facts["macs"]) for candidate, _ in good)
     parent, trial = max(
         (pair for pair in good if int(pair[0].facts["macs"]) == least),
@@ -126,9 +120,15 @@ def shorten_best(job: Job, tried: Tried) -> Shortening:
     known = {known.name for _, known in tried}
     names = {limit: f"{trial.name}-length-{limit}" for limit in lengths}
     shorter = [shorten(job, trial, limit) for limit in lengths if names[limit] not in known]
+    for item in shorter:
+        if item.missed:
+            dropped[item.name] = _describe(job, item)
     clear = [item for item in reversed(shorter) if not item.missed]
-    return Shortening(
-        parent=parent,
-        trials=tuple(clear[:_MOST_FORMS]),
-        missed=tuple(item for item in shorter if item.missed),
-    )
+    return parent.form, tuple(clear[:_MOST_FORMS])
+
+
+def _describe(job: Job, trial: StateTrial) -> dict[str, Any]:
+    what = f"on dev, {', '.join(trial.missed)} is not cleared by its FP32 torch form"
+    job.progress.note(f"{trial.name}: {what}")
+    answers = trial.logits.argmax(axis=1)
+    return describe_missed(job, trial.name, trial.state, answers=answers, reason=what)

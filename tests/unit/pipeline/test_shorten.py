@@ -9,10 +9,12 @@ import pytest
 
 from tests.support.toy_models import MAX_LENGTH, toy_state
 from thinfer.compress.state import State
+from thinfer.core.progress import SilentProgress
 from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.data import LabelledSet
 from thinfer.pipeline.shorten import offer_lengths, shorten, shorten_best
 from thinfer.pipeline.states import StateTrial
+from thinfer.quality.labels import LabelSet
 from thinfer.text.corpus import Corpus
 
 
@@ -67,6 +69,9 @@ def make_job(folder: Path, *, is_strict: bool = False) -> Any:  # noqa: ANN401 -
 
     return SimpleNamespace(
         original=toy_state(),
+        original_dev=np.zeros(len(texts), dtype=np.int64),
+        labels=LabelSet(("a", "b", "c")),
+        progress=SilentProgress(),
         sets=SimpleNamespace(dev=part),
         calibration=lambda tokenizer: part.encode(tokenizer).batch,
         workspace=SimpleNamespace(state=keep, folder=lambda name: folder / name),
@@ -97,9 +102,9 @@ def test_a_shorter_state_cuts_its_texts_and_answers_the_others_as_before(tmp_pat
     assert np.abs(found.logits[1] - whole.logits[1]).max() > 1e-3
 
 
-def candidate(refused: str | None, macs: int, speed: float = 1.0) -> Any:  # noqa: ANN401
+def candidate(refused: str | None, macs: int, speed: float = 1.0, form: str = "other") -> Any:  # noqa: ANN401 - stands in for a candidate
     facts = {"refused": refused, "macs": macs, "dev_texts_per_second": speed}
-    return SimpleNamespace(facts=facts)
+    return SimpleNamespace(facts=facts, form=form)
 
 
 def test_the_least_work_that_cleared_is_shortened(
@@ -109,20 +114,21 @@ def test_the_least_work_that_cleared_is_shortened(
     monkeypatch.setattr("thinfer.pipeline.shorten.find_lengths", lambda job: (16, 8))
     whole = whole_trial(job)
     other = StateTrial(name="other", state=whole.state, logits=whole.logits, missed=())
-    best = candidate(None, 5, speed=2.0)
+    best = candidate(None, 5, speed=2.0, form="best")
     tried = [
         (candidate(None, 9), other),
         (candidate(None, 5), whole),
         (best, whole),
         (candidate("on dev", 1), other),
     ]
-    found = shorten_best(job, tried)
-    assert found.parent is best
-    assert [trial.name for trial in found.trials] == ["dense-length-8", "dense-length-16"]
-    assert found.missed == ()
+    dropped: dict[str, Any] = {}
+    form, found = shorten_best(job, tried, dropped)
+    assert form == "best"
+    assert [trial.name for trial in found] == ["dense-length-8", "dense-length-16"]
+    assert dropped == {}
     # What is there already is not made again, and a shorter state is not shortened further.
-    again = shorten_best(job, [*tried, *((candidate(None, 4), trial) for trial in found.trials)])
-    assert again.trials == ()
+    more = [*tried, *((candidate(None, 4), trial) for trial in found)]
+    assert shorten_best(job, more, {})[1] == ()
 
 
 def test_a_limit_that_misses_a_floor_is_named(
@@ -130,9 +136,11 @@ def test_a_limit_that_misses_a_floor_is_named(
 ) -> None:
     job = make_job(tmp_path, is_strict=True)
     monkeypatch.setattr("thinfer.pipeline.shorten.find_lengths", lambda job: (8,))
-    found = shorten_best(job, [(candidate(None, 5), whole_trial(job))])
-    assert found.trials == ()
-    assert [trial.name for trial in found.missed] == ["dense-length-8"]
+    dropped: dict[str, Any] = {}
+    _, found = shorten_best(job, [(candidate(None, 5), whole_trial(job))], dropped)
+    assert found == ()
+    assert list(dropped) == ["dense-length-8"]
+    assert "accuracy>=99% is not cleared" in dropped["dense-length-8"]["refused"]
 
 
 @pytest.mark.parametrize("refused", ["on dev, x", None])
@@ -144,6 +152,6 @@ def test_nothing_is_tried_without_a_good_candidate_or_longer_texts(
         job.sets.dev = job.sets.dev.__class__(
             corpus=job.sets.dev.corpus.select(range(0, 60, 2)), truth=np.zeros(30, dtype=np.int64)
         )
-    found = shorten_best(job, [(candidate(refused, 5), whole_trial(job))])
-    assert found.parent is None
-    assert found.trials == found.missed == ()
+    dropped: dict[str, Any] = {}
+    assert shorten_best(job, [(candidate(refused, 5), whole_trial(job))], dropped)[1] == ()
+    assert dropped == {}

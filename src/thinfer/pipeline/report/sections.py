@@ -99,7 +99,8 @@ def show_candidates(result: Mapping[str, Any], keys: Sequence[MetricKey]) -> Htm
     ]
     header = element("tr", {}, *(element("th", {"scope": "col"}, head) for head in heads))
     chosen = (result.get("chosen") or {}).get("name")
-    made, early = [], []
+    made: list[Html] = []
+    early: list[Html] = []
     for row in result.get("candidates", ()):
         is_early = kind_of(row, chosen) == "dropped"
         (early if is_early else made).append(_candidate(row, result["original"], chosen, keys))
