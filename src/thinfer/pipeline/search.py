@@ -83,10 +83,7 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
     engines = engines_in_reach(job, [candidate for candidate, _ in tried])
 
     def is_cleared(state: str) -> bool:
-        return any(
-            candidate.form.state == state and not candidate.facts["refused"]
-            for candidate, _ in tried
-        )
+        return any(item.form.state == state and not item.facts["refused"] for item, _ in tried)
 
     def left() -> float:
         return seconds_left(job, [candidate for candidate, _ in tried])
@@ -97,7 +94,7 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
     )
     for narrow in states:
         keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, engines))
-        if left() <= 0:
+        if left() <= 0 and not job.is_explored:  # a search ends by itself, and names the rest
             break
     if left() <= 0:
         job.progress.note(f"stopped looking, to end after {job.request.minutes:g} minutes")
