@@ -6,6 +6,7 @@ repaired; rung 2 reads all rows, after retraining where that was asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -53,12 +54,14 @@ class Explorer:
 
     Attributes:
         rows: the last row of the result for each configuration that was looked at, by name.
+        until_s: reading of the monotonic clock by which retraining ends; infinity at first.
     """
 
     def __init__(
         self, job: Job, dense: StateTrial, cutter: Cutter, table: LatencyTable | None
     ) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
+        self.until_s = math.inf
         self._job = job
         self._dense = dense
         self._cutter = cutter
@@ -66,6 +69,10 @@ class Explorer:
         self._plans: dict[int, tuple[VocabularyPlan, Tokenizer]] = {}
         self._layers: dict[int, tuple[int, ...]] = {0: ()}
         job.workspace.folder("rungs").mkdir(exist_ok=True)
+
+    def hurried(self) -> Job:
+        """Give the run with the bracket's end for its own, so that no retraining goes beyond."""
+        return replace(self._job, deadline_s=min(self.until_s, self._job.deadline_s or math.inf))
 
     def prepare(self) -> None:
         """Do now what all configurations need, so that the first takes no longer than others."""
@@ -168,10 +175,8 @@ class Explorer:
             return dense
 
         def make() -> State:
-            if suffix == "" and self._job.request.retrain == "full" and not plain.drop_layers:
-                return self._cutter.to_width(plain.width)
             small = self._cutter.refit(plain.width, self._drop(plain.drop_layers))
-            return small if suffix else retrain(self._job, small, dense)
+            return small if suffix else retrain(self.hurried(), small, dense)
 
         if plain == configuration:  # the caller keeps it under the same name
             return make()
@@ -242,7 +247,7 @@ def explore_states(
             f"bracket {bracket}: {len(drawn)} new configurations and {len(again)} once more, "
             f"{left:.0f} s left"
         )
-        until = job.clock.monotonic() + _SHARE * left
+        explorer.until_s = until = job.clock.monotonic() + _SHARE * left
         found = halve(
             (*again, *drawn), explorer.evaluate, ladder, deadline_s=until, clock=job.clock
         )

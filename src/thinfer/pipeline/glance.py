@@ -104,12 +104,12 @@ class Glancer:
         """Give the throughput to be expected, as a ratio to the dense state's.
 
         Args:
-            state: the model; of another hidden size than the table's, work is counted.
+            state: the model; of other sizes than the table's, work is counted.
         """
         lengths = [self._job.calibration(each.tokenizer).lengths for each in (self._dense, state)]
         shapes = (self._dense.architecture, state.architecture)
         table = self._table
-        if table is not None and table.hidden == shapes[1].hidden:
+        if table is not None and table.covers(shapes[1]):
             times = [table.predict(shape, "batch") for shape in shapes]
         else:
             length = max(1, round(float(lengths[0].mean())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.small_job import TickingClock, small_job
+from thinfer.core.clock import ManualClock
 from thinfer.pipeline.cutter import Cutter
 from thinfer.pipeline.explore import Explorer, explore_states
 from thinfer.pipeline.glance import Glancer
@@ -98,3 +100,20 @@ def test_a_configuration_is_what_its_name_says(tmp_path: Path) -> None:
     blocks = cut_blocks_only(dense, trial.base.state)
     assert blocks is not None
     assert blocks.architecture.layers == dense.architecture.layers[:1]
+
+
+def test_only_the_last_rung_retrains_and_not_beyond_its_bracket(tmp_path: Path) -> None:
+    job = dataclasses.replace(small_job(tmp_path, retrain="short"), clock=ManualClock())
+    explorer = make_explorer(job)
+    explorer.until_s = 30.0
+    assert explorer.hurried().minutes_left() == 0.5
+    configuration = Configuration(width=Fraction(1, 2))
+    before = explorer.evaluate(configuration, 1)
+    steps = [step["step"] for step in explorer.rows["width-1-2"]["steps"]]
+    assert "distill" not in steps
+    after = explorer.evaluate(configuration, 2)
+    steps = [step["step"] for step in explorer.rows["width-1-2"]["steps"]]
+    assert steps[-2:] == ["prune", "distill"]
+    assert before.speed == after.speed
+    refitted = job.workspace.folder("states/width-1-2-refitted")
+    assert refitted.exists()

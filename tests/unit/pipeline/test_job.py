@@ -2,6 +2,7 @@ import dataclasses
 import math
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,5 +25,5 @@ def test_minutes_left_fall_but_never_to_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [{"widths": (Fraction(1, 2),)}, {"speedups": (2.0,)}, {}])
-def test_what_the_user_names_is_not_searched(tmp_path: Path, named: dict[str, object]) -> None:
+def test_what_the_user_names_is_not_searched(tmp_path: Path, named: dict[str, Any]) -> None:
     assert small_job(tmp_path, **named).is_explored == (not named)

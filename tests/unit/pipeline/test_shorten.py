@@ -123,7 +123,7 @@ def test_the_least_work_that_cleared_is_shortened(
     ]
     dropped: dict[str, Any] = {}
     form, found = shorten_best(job, tried, dropped)
-    assert form == "best"
+    assert form is best.form
     assert [trial.name for trial in found] == ["dense-length-8", "dense-length-16"]
     assert dropped == {}
     # What is there already is not made again, and a shorter state is not shortened further.

@@ -24,7 +24,7 @@ def test_time_without_names_is_spent_in_rungs(
     monkeypatch.setattr(source, "Cutter", lambda *args: None)
     job: Any = SimpleNamespace(is_explored=is_explored)
     stands_in: Any = None
-    states = source.list_states(
+    states: Any = source.list_states(
         job,
         stands_in,
         stands_in,
