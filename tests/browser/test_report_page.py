@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.chromium import CHROMIUM_ARGUMENTS, find_chromium
-from tests.support.sample_result import sample_result
+from tests.support.sample_result import crowded_result, sample_result
 from thinfer.pipeline.report import render_report
 
 if TYPE_CHECKING:
@@ -112,3 +112,40 @@ def test_it_fits_every_width_in_both_colours(
 def test_every_metric_is_printed(page: Page) -> None:
     page.emulate_media(media="print")
     assert page.locator(".panel:visible").count() == page.locator(".panel").count()
+
+
+@pytest.fixture
+def crowded(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    file = tmp_path / "report.html"
+    file.write_text(render_report(crowded_result(100)), encoding="utf-8")
+    opened = browser.new_page(viewport={"width": 1100, "height": 900})
+    opened.goto(file.as_uri())
+    yield opened
+    opened.close()
+
+
+def test_a_hundred_points_take_one_tab_stop_and_the_arrow_keys_reach_all(crowded: Page) -> None:
+    chart = crowded.locator(".panel:visible")
+    points = chart.locator(".point").count()
+    assert points > 100
+    assert chart.locator(".point[tabindex='0']").count() == 1
+    chart.locator(".point.chosen").focus()
+    read = set()
+    for _ in range(points):
+        crowded.keyboard.press("ArrowRight")
+        read.add(crowded.locator("#tip b").inner_text())
+        assert chart.locator(".point[tabindex='0']").count() == 1
+    assert len(read) == points
+
+
+def test_an_early_drop_says_why_and_lights_its_row_in_the_folded_table(crowded: Page) -> None:
+    early = crowded.locator(".early")
+    assert early.locator("tbody tr").count() == 100
+    assert not early.locator("tbody tr").first.is_visible()
+    early.locator("summary").click()
+    assert early.locator("tbody tr").first.is_visible()
+    crowded.locator(".panel:visible .point.dropped").nth(50).focus()
+    assert "dropped after rung" in crowded.locator("#tip").inner_text()
+    assert early.locator("tr.lit").count() == 1
+    assert crowded.locator(".unmeasured li").count() == 1  # no list of a hundred
+    assert crowded.evaluate("document.documentElement.scrollWidth") <= 1100

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["sample_result"]
+__all__ = ["crowded_result", "sample_result"]
 
 _LABELS = ("normal", "spam", "abuse")
 
@@ -376,3 +376,24 @@ def sample_result() -> dict[str, Any]:
         "seconds": 512.0,
         **_extras(),
     }
+
+
+def crowded_result(count: int = 100) -> dict[str, Any]:
+    """Give the invented result with so many configurations that were dropped early."""
+    result = sample_result()
+    names = [f"drop-{place % 4}-width-{place}-100" for place in range(1, count + 1)]
+    for place, name in enumerate(names):
+        rung = place % 3
+        result["candidates"].append(
+            {
+                **_candidate(name, {"accuracy": 0.95 - 0.0007 * place}),
+                "engine": None,
+                "precision": None,
+                "rung": rung,
+                "dev_rows": (222, 666, 2000)[rung],
+                "original_dev_metrics": _metrics(0.95, 0.95, 222),
+                "predicted_speedup": 1.2 + 0.11 * place,
+                "refused": f"dropped after rung {rung}: others promised more speed",
+            }
+        )
+    return result

@@ -45,7 +45,7 @@ def command(
         Path | None, typer.Option(help="More text: the vocabulary covers it, --retrain learns.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Begin no new candidate after so long.")
+        float | None, typer.Option(help="Search everything, and end after so long.")
     ] = None,
     precision: Annotated[
         list[str] | None, typer.Option(help="auto, fp32, bf16 or int8; may be repeated.")

@@ -11,15 +11,16 @@ from collections.abc import Iterable
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
 from thinfer.errors import DataError, UserError
-from thinfer.text.vocabulary import plan_vocabulary, prune_tokenizer
+from thinfer.text.tokenizer import Tokenizer
+from thinfer.text.vocabulary import VocabularyPlan, plan_vocabulary, prune_tokenizer
 
-__all__ = ["prune_positions", "prune_vocabulary"]
+__all__ = ["cut_vocabulary", "prune_positions", "prune_vocabulary"]
 
 _WORD, _POSITION = "embeddings.word.weight", "embeddings.position.weight"
 
 
 def prune_vocabulary(
-    state: State, covering_texts: Iterable[str], *, keep_commonest: int = 0
+    state: State, covering_texts: Iterable[str], *, keep_commonest: int = 0, min_count: int = 1
 ) -> tuple[State, StepReport]:
     """Cut token rows that neither the covering texts nor the kept characters need.
 
@@ -27,18 +28,44 @@ def prune_vocabulary(
         state: the state before.
         covering_texts: text whose tokens all stay.
         keep_commonest: so many of the first token ids stay as well.
+        min_count: token rows that the covering texts use less often go; over 1 the cut is no
+            longer exact (docs/why/19).
 
     Returns:
         The state with a smaller tokenizer and word embedding, and the report; refused, with the
         state unchanged, when the tokenizer's kind cannot be pruned exactly.
     """
-    before = state.architecture.vocab
     try:
-        plan = plan_vocabulary(state.tokenizer, covering_texts, keep_commonest=keep_commonest)
+        plan = plan_vocabulary(
+            state.tokenizer, covering_texts, keep_commonest=keep_commonest, min_count=min_count
+        )
         tokenizer = prune_tokenizer(state.tokenizer, plan)
     except DataError as error:
         report = StepReport(step="vocabulary", outcome="refused", reason=str(error))
         return state, report
+    return cut_vocabulary(state, plan, tokenizer)
+
+
+def cut_vocabulary(
+    state: State, plan: VocabularyPlan, tokenizer: Tokenizer
+) -> tuple[State, StepReport]:
+    """Cut the token rows that a plan leaves out.
+
+    Args:
+        state: whose tokenizer the plan was made for.
+        plan: which rows stay.
+        tokenizer: what `prune_tokenizer` made of that plan.
+
+    Returns:
+        The smaller state, and the report.
+
+    Raises:
+        DataError: the plan was made for another vocabulary.
+    """
+    before = state.architecture.vocab
+    if plan.total != state.tokenizer.vocab_size:
+        what = "the plan belongs to another vocabulary"
+        raise DataError(what, expected=f"{plan.total} tokens", got=f"{state.tokenizer.vocab_size}")
     rows = state.weights[_WORD][plan.keep]  # [kept, hidden]
     details = {"rows_before": before, "rows_after": len(rows), "rows_used": plan.used}
     report = StepReport(step="vocabulary", outcome="applied", details=details)

@@ -26,6 +26,7 @@ from thinfer.pipeline.family import WidthFamily
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.latency import LatencyTable
 from thinfer.pipeline.retrain import retrain
+from thinfer.pipeline.sketch import Sketcher
 from thinfer.pipeline.speed import compare_throughput
 
 __all__ = ["Cutter"]
@@ -50,7 +51,13 @@ class _Start:
     @property
     def price(self) -> float:
         """Cost of all blocks as they are."""
-        return sum(float(each[-1]) for each in (*self.costs.heads, *self.costs.neurons))
+        return self.price_without(())
+
+    def price_without(self, drop_layers: tuple[int, ...]) -> float:
+        """Cost of all blocks of the layers that stay."""
+        pairs = zip(self.costs.heads, self.costs.neurons, strict=True)
+        kept = [pair for index, pair in enumerate(pairs) if index not in drop_layers]
+        return sum(float(each[-1]) for pair in kept for each in pair)
 
 
 class Cutter:
@@ -77,6 +84,7 @@ class Cutter:
         self._batch = job.calibration(dense.state.tokenizer)
         self._built: _Start | None = None
         self._family: WidthFamily | None = None
+        self._sketcher: Sketcher | None = None
 
     def to_width(self, width: Fraction) -> State:
         """Keep a part of the encoder's cost.
@@ -87,6 +95,39 @@ class Cutter:
         if self._job.request.retrain == "adaptive":
             return self._grow().at(width)
         return self._finish(float(width) * self._start().price)
+
+    def prepare(self) -> None:
+        """Build the ladders now, so that the first cut takes no longer than the others."""
+        self._start()
+
+    def sketch(self, width: Fraction, drop_layers: tuple[int, ...]) -> State:
+        """Give a first look at a shape: every block repaired by itself, nothing retrained.
+
+        Args:
+            width: part of the cost of the layers that stay that is kept, in (0, 1].
+            drop_layers: layers left out whole.
+        """
+        start = self._start()
+        if self._sketcher is None:
+            self._sketcher = Sketcher(
+                state=start.state,
+                ladders=start.ladders,
+                costs=start.costs,
+                calibration=self._batch,
+                rng=self._job.rng(),
+            )
+        return self._sketcher.sketch(float(width) * start.price_without(drop_layers), drop_layers)
+
+    def refit(self, width: Fraction, drop_layers: tuple[int, ...]) -> State:
+        """Cut and repair, as `to_width` does, but retrain nothing.
+
+        Args:
+            width: part of the cost of the layers that stay that is kept, in (0, 1].
+            drop_layers: layers left out whole.
+        """
+        start = self._start()
+        budget = float(width) * start.price_without(drop_layers)
+        return self._prune(start, budget, drop_layers=drop_layers)
 
     def to_speedup(self, speedup: float) -> State:
         """Cut until the dense form's engine runs the state so many times as fast.
@@ -211,13 +252,20 @@ class Cutter:
             costs = self._table.costs(ladders, "batch")
         return _Start(state=state, ladders=ladders, costs=costs)
 
-    def _prune(self, start: _Start, budget: float, *, is_refitted: bool = True) -> State:
-        is_tight = budget < _SEARCH_BELOW * start.price
+    def _prune(
+        self,
+        start: _Start,
+        budget: float,
+        *,
+        is_refitted: bool = True,
+        drop_layers: tuple[int, ...] = (),
+    ) -> State:
+        is_tight = budget < _SEARCH_BELOW * start.price_without(drop_layers)
         small, _ = prune_to(
             start.state,
             start.ladders,
             self._batch,
-            PruneTarget(budget=budget, is_refitted=is_refitted),
+            PruneTarget(budget=budget, is_refitted=is_refitted, drop_layers=drop_layers),
             costs=start.costs,
             search=SearchSettings(seed=self._job.request.seed) if is_tight else None,
             progress=self._job.progress,

@@ -16,7 +16,7 @@ from thinfer.pipeline.candidate import Candidate, Form, build_candidate
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.original import build_plain
 from thinfer.pipeline.speed import measure_speeds
-from thinfer.pipeline.states import StateTrial, cut_blocks_only
+from thinfer.pipeline.states import StateTrial, cut_blocks_only, dropped_layers
 
 __all__ = ["measure_factors"]
 
@@ -42,7 +42,8 @@ def measure_factors(
     Returns:
         `name`, `factor` and `detail` for each step of the chain.
     """
-    dense = tried[0][1]
+    whole = trial.base or trial  # the same state without its limit on the text
+    dense = whole.root or tried[0][1]
     form, precision = chosen.form, chosen.form.precision
     grouped = build_plain(job.workspace, "split-by-length", original.state, grouping="length")
     chain: list[Link] = [
@@ -57,12 +58,15 @@ def measure_factors(
     lower = _form(job, dense, replace(form, state=dense.name), tried)
     kept = f", {len(form.kept_fp32)} blocks stay in FP32" if form.kept_fp32 else ""
     chain.append(("precision", lower, f"FP32 → {precision.upper()}{kept}"))
-    blocks = cut_blocks_only(dense.state, trial.state)
+    blocks = cut_blocks_only(dense.state, whole.state)  # None of a student as well
     if blocks is not None:
-        emptied = StateTrial(name=f"{trial.name}-blocks", state=blocks, logits=None, missed=())
+        emptied = StateTrial(name=f"{whole.name}-blocks", state=blocks, logits=None, missed=())
         shallow = _form(job, emptied, replace(form, state=emptied.name), ())
-        chain.append(("depth", shallow, _describe_depth(trial)))
-    chain.append(("width", chosen, _describe_width(dense, trial)))
+        chain.append(("depth", shallow, _describe_depth(whole)))
+    last = chosen if whole is trial else _form(job, whole, replace(form, state=whole.name), tried)
+    chain.append(_describe_blocks(dense, whole, last))
+    if whole is not trial:
+        chain.append(("max length", chosen, _describe_length(job, whole, trial)))
     distinct = {item.name: item for _, item, _ in chain if item is not None}
     measure_speeds(job, original, list(distinct.values()), rounds=2)
     return _ratios(chain)
@@ -94,8 +98,10 @@ def _ratios(chain: Sequence[Link]) -> list[dict[str, Any]]:
         note = "" if is_timed else "; cannot be timed by itself, so it is in the next factor"
         factors.append({"name": name, "factor": speedup / before, "detail": f"{detail}{note}"})
         before = speedup
-    if not any(name == "depth" for name, _, _ in chain):
-        factors.insert(-1, {"name": "depth", "factor": 1.0, "detail": "no block left out"})
+    names = [name for name, _, _ in chain]
+    if "depth" not in names and "width" in names:
+        place = names.index("width")
+        factors.insert(place, {"name": "depth", "factor": 1.0, "detail": "no block left out"})
     return factors
 
 
@@ -103,7 +109,25 @@ def _describe_depth(trial: StateTrial) -> str:
     layers = trial.state.architecture.layers
     attention = sum(layer.heads == 0 for layer in layers)
     ffn = sum(layer.ffn == 0 for layer in layers)
-    return f"{attention} attention and {ffn} FFN blocks left out"
+    dropped = len(dropped_layers(trial.state))
+    words = f"whole layers left out: {dropped}; " if dropped else ""
+    return f"{words}{attention} attention and {ffn} FFN blocks left out"
+
+
+def _describe_length(job: Job, whole: StateTrial, trial: StateTrial) -> str:
+    before, after = whole.state.max_length, trial.state.max_length
+    cut = int(job.sets.dev.encode(trial.state.tokenizer).truncated.sum())
+    return f"at most {before:,} → {after:,} tokens of a text; {cut:,} dev texts are cut"
+
+
+def _describe_blocks(dense: StateTrial, trial: StateTrial, last: Candidate | None) -> Link:
+    if not any(report.step == "student" for report in trial.state.history):
+        return "width", last, _describe_width(dense, trial)
+    sizes = [
+        f"{len(each.state.architecture.layers)} × {each.state.architecture.hidden}"
+        for each in (dense, trial)
+    ]
+    return "size", last, f"{sizes[0]} → {sizes[1]} layers × hidden, distilled"
 
 
 def _describe_width(dense: StateTrial, trial: StateTrial) -> str:

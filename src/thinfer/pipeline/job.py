@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,7 @@ class Job:
         precisions: precisions to try.
         progress: told of the work.
         clock: times it.
+        deadline_s: reading of the monotonic clock by which the run should be over, if any.
     """
 
     request: CompressRequest
@@ -65,6 +67,19 @@ class Job:
     precisions: tuple[Precision, ...]
     progress: Progress
     clock: Clock
+    deadline_s: float | None = None
+
+    @property
+    def is_explored(self) -> bool:
+        """Whether the time that was given is spent on a search over everything."""
+        is_named = bool(self.request.widths or self.request.speedups)
+        return self.deadline_s is not None and not is_named
+
+    def minutes_left(self) -> float:
+        """Give the time until the deadline, never less than a second; without one, infinity."""
+        if self.deadline_s is None:
+            return math.inf
+        return max(1.0, self.deadline_s - self.clock.monotonic()) / 60
 
     def rng(self) -> np.random.Generator:
         """Give a fresh generator of the run's seed: no stage depends on another's draws."""

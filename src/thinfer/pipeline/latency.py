@@ -99,6 +99,19 @@ class LatencyTable:
             total += float(self._neurons(times, [layer.ffn], is_last=is_last)[0])
         return total
 
+    def covers(self, architecture: Architecture) -> bool:
+        """Say whether a model is made of what was measured: a student may have other sizes.
+
+        Args:
+            architecture: any model.
+        """
+        return architecture.hidden == self.hidden and all(
+            layer.value_size == self.head_size
+            and layer.heads <= self.head_widths[-1]
+            and layer.ffn <= self.neuron_widths[-1]
+            for layer in architecture.layers
+        )
+
     def costs(self, ladders: Ladders, workload: str) -> BlockCosts:
         """Give the price of every option of every ladder, in seconds.
 

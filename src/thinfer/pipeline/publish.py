@@ -58,6 +58,7 @@ class Outcome:
         chosen: what `dev` chose, timed.
         baseline: `transformers` eager FP32, timed.
         candidates: all that were tried.
+        dropped: rows of states that no form was made of.
         factors: what each change contributed.
         judgement: what `test` said.
         yardsticks: cheap models on the same text.
@@ -67,6 +68,7 @@ class Outcome:
     chosen: Candidate
     baseline: Candidate
     candidates: tuple[Candidate, ...]
+    dropped: Sequence[Mapping[str, Any]]
     factors: Sequence[Mapping[str, Any]]
     judgement: Judgement
     yardsticks: Yardsticks
@@ -159,7 +161,7 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
         **ends,
         "speedup": outcome.chosen.facts["speedup"],
         "latency_ratio": outcome.chosen.facts["latency_ratio"],
-        "candidates": [candidate.facts for candidate in outcome.candidates],
+        "candidates": [*(item.facts for item in outcome.candidates), *outcome.dropped],
         "factors": list(outcome.factors),
         **describe_yardsticks(job, outcome.yardsticks),
         "vocabulary": _describe_vocabulary(job, outcome.chosen),

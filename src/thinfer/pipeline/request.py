@@ -60,7 +60,8 @@ class CompressRequest:
         engines: engines to try; `auto` = all that are installed.
         threads: threads of one call; None = the usable cores.
         seed: of every draw.
-        minutes: no new candidate is begun after so many minutes; None = no limit.
+        minutes: the whole run shall take; unless widths or speed-ups are named, they are spent on
+            a search over depth, width, token rows and text length. None = no limit.
         require_proof: a verdict `unproven` counts as a failure.
         resume: continue what an interrupted run left.
         include_text: golden rows may hold real text's token ids.

@@ -99,7 +99,9 @@ def retrain(job: Job, small: State, teacher: State, *, is_halfway: bool = False)
         school.train,
         dev=school.dev,
         unlabelled=school.more,
-        settings=school.settings,
+        settings=replace(
+            school.settings, train=replace(school.settings.train, max_minutes=job.minutes_left())
+        ),
         progress=job.progress,
         clock=job.clock,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from thinfer.bundle import check_place
 from thinfer.core.clock import Clock
@@ -19,6 +20,7 @@ from thinfer.pipeline.best import keep_best
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.choose import choose
 from thinfer.pipeline.data import DataSets, load_sets
+from thinfer.pipeline.dropped import predict_speedups
 from thinfer.pipeline.factors import measure_factors
 from thinfer.pipeline.finish import problem_type_of
 from thinfer.pipeline.job import Job
@@ -58,6 +60,8 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
     sets = load_sets(request.data, labels)
     with lock_folder(request.work):
         job, original = _prepare(request, checkpoint, labels, sets, progress, clock)
+        if request.minutes is not None:
+            job = replace(job, deadline_s=started + 60 * request.minutes)
         baseline = build_baseline(job.workspace, checkpoint, job.original)
         for reference in (original, baseline):
             describe_reference(job, reference)
@@ -66,6 +70,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
         candidates = tuple(candidate for candidate, _ in tried)
         measure_speeds(job, original, candidates)
         predict_latencies(candidates, found.table)
+        predict_speedups(found.dropped, candidates, found.table)
         refuse_slow(candidates)
         chosen, trial = _choose(tried)
         progress.note(f"chosen on dev: {chosen.name}")
@@ -76,6 +81,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
             chosen=chosen,
             baseline=baseline,
             candidates=candidates,
+            dropped=found.dropped,
             factors=measure_factors(job, original, chosen, trial, tried),
             judgement=judge_on_test(job, original, chosen),
             yardsticks=fit_yardsticks(job, chosen),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,15 @@ from thinfer.errors import EngineError, UserError
 from thinfer.export.parity import compare_logits, require_parity
 from thinfer.export.write import EXPORTERS
 from thinfer.pipeline.candidate import Candidate, Form, build_candidate
+from thinfer.pipeline.deadline import seconds_left
 from thinfer.pipeline.fallback import fall_back
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.latency import LatencyTable
-from thinfer.pipeline.narrow import find_table, narrow_states
+from thinfer.pipeline.narrow import find_table
 from thinfer.pipeline.quantaware import SUFFIX
+from thinfer.pipeline.shorten import shorten_best
+from thinfer.pipeline.source import list_states
 from thinfer.pipeline.states import StateTrial, dense_state
 from thinfer.pipeline.workspace import keep_array, keep_json
 
@@ -50,10 +54,12 @@ class Found:
             least compressed first. A form that cannot be made, or that misses a floor, comes with
             `refused` set.
         table: prices of widths in the engine that runs the dense state fastest.
+        dropped: rows of states that no form was made of, with the reason in `refused`.
     """
 
     tried: tuple[tuple[Candidate, StateTrial], ...]
     table: LatencyTable | None
+    dropped: tuple[dict[str, Any], ...] = ()
 
 
 def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> Found:
@@ -63,8 +69,6 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
         job: the run.
         tell: called with all candidates so far after each one.
     """
-    started = job.clock.monotonic()
-    limit = job.request.minutes
     tried: list[tuple[Candidate, StateTrial]] = []
 
     def keep(forms: Iterable[tuple[Candidate, StateTrial]]) -> None:
@@ -86,12 +90,27 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
             for candidate, _ in tried
         )
 
-    for narrow in narrow_states(job, priced, table, is_cleared):
+    def left() -> float:
+        return seconds_left(job, [candidate for candidate, _ in tried])
+
+    dropped: dict[str, dict[str, Any]] = {}
+    states = list_states(
+        job, trial, priced, table=table, left=left, is_cleared=is_cleared, dropped=dropped
+    )
+    for narrow in states:
         keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, engines))
-        if limit is not None and job.clock.monotonic() - started > limit * 60:
-            job.progress.note(f"stopped looking after {limit:g} minutes, as asked")
+        if left() <= 0 and not job.is_explored:  # a search ends by itself, and names the rest
             break
-    return Found(tried=tuple(tried), table=table)
+    if left() <= 0:
+        job.progress.note(f"stopped looking, to end after {job.request.minutes:g} minutes")
+    else:
+        parent, shorter = shorten_best(job, tried, dropped)
+        for each in shorter:
+            pair = _try_form(job, replace(parent, state=each.name), each), each
+            keep([pair])
+            if not pair[0].facts["refused"]:
+                break
+    return Found(tried=tuple(tried), table=table, dropped=tuple(dropped.values()))
 
 
 def _fastest(dense: Sequence[Candidate]) -> Candidate:
@@ -217,6 +236,7 @@ def describe_candidate_cost(job: Job, candidate: Candidate) -> None:
         precision=candidate.form.precision,
         kept_fp32=list(candidate.form.kept_fp32),
         architecture=to_json(shape),
+        max_length=candidate.state.max_length,
         macs=count_cost(shape, length=length).macs,
         size_bytes=candidate.size_bytes if candidate.folder.exists() else None,
         steps=[to_json(report) for report in candidate.state.history],

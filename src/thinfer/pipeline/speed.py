@@ -101,7 +101,8 @@ def predict_latencies(candidates: Sequence[Candidate], table: LatencyTable | Non
             continue
         dense = dense or item
         measured = dense.facts.get("latency_ms")
-        if item is not dense and measured is not None:
+        is_priced = table.covers(item.state.architecture)
+        if item is not dense and measured is not None and is_priced:
             ends = [table.predict(each.state.architecture, "typical") for each in (dense, item)]
             item.facts["predicted_latency_ms"] = measured + (ends[1] - ends[0]) * 1e3
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thinfer.architecture import PruningMask
 from thinfer.compress.embedding import prune_positions, prune_vocabulary
@@ -15,7 +16,14 @@ from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.job import Answers, Job, covering_texts
 from thinfer.pipeline.workspace import keep_array
 
-__all__ = ["StateTrial", "cut_blocks_only", "dense_state", "try_state"]
+__all__ = [
+    "StateTrial",
+    "cut_blocks_only",
+    "dense_state",
+    "describe_trial",
+    "dropped_layers",
+    "try_state",
+]
 
 # Share of the vocabulary that stays whether or not the training text uses it.
 _COMMONEST = (("dense", 0.0), ("dense-half-vocabulary", 0.5), ("dense-whole-vocabulary", 1.0))
@@ -31,6 +39,8 @@ class StateTrial:
         logits: float32 `[dev rows, classes]`.
         missed: floors that the FP32 form does not clear, as the user wrote them.
         is_hopeless: its value lies below a floor, margin or not.
+        base: the same state reading longer texts, where this one cuts them.
+        root: the dense state it was cut from, where that is not the run's first.
     """
 
     name: str
@@ -38,6 +48,8 @@ class StateTrial:
     logits: Any
     missed: tuple[str, ...]
     is_hopeless: bool = False
+    base: StateTrial | None = None
+    root: StateTrial | None = None
 
 
 def dense_state(job: Job) -> StateTrial:
@@ -81,6 +93,18 @@ def try_state(job: Job, name: str, state: State) -> StateTrial:
         job.workspace.folder(f"states/{name}/dev.npy"),
         lambda: compute_logits(state.module(), batch, pad_id=state.pad_id),
     )
+    return describe_trial(job, name, state, logits)
+
+
+def describe_trial(job: Job, name: str, state: State, logits: NDArray[np.float32]) -> StateTrial:
+    """Give a state with what its answers on `dev` say of the floors.
+
+    Args:
+        job: the run.
+        name: of the state.
+        state: the model.
+        logits: float32 `[dev rows, classes]`, of its FP32 torch form.
+    """
     answers: Answers = logits.argmax(axis=1)
     return StateTrial(
         name=name,
@@ -89,6 +113,16 @@ def try_state(job: Job, name: str, state: State) -> StateTrial:
         missed=job.clears_floors(answers),
         is_hopeless=bool(job.clears_floors(answers, margin_se=0.0)),
     )
+
+
+def dropped_layers(state: State) -> tuple[int, ...]:
+    """Give the layers that pruning left out whole, by their numbers in the dense state.
+
+    Args:
+        state: cut from the dense one, at most once with layers left out.
+    """
+    details = [report.details for report in state.history if report.step == "prune"]
+    return tuple(index for each in details for index in each.get("drop_layers", ()))
 
 
 def cut_blocks_only(dense: State, small: State) -> State | None:
@@ -102,11 +136,20 @@ def cut_blocks_only(dense: State, small: State) -> State | None:
         The state whose other blocks are whole, or None where no block was dropped.
     """
     wide, narrow = dense.architecture.layers, small.architecture.layers
-    if len(wide) != len(narrow) or not any(min(layer.heads, layer.ffn) == 0 for layer in narrow):
+    dropped = dropped_layers(small)
+    if any(report.step == "student" for report in small.history):
         return None
+    if len(wide) != len(narrow) + len(dropped):
+        return None
+    if not dropped and not any(min(layer.heads, layer.ffn) == 0 for layer in narrow):
+        return None
+    stays = tuple(index not in dropped for index in range(len(wide)))
+    left = iter(narrow)
+    pairs = [(w, next(left) if kept else w) for w, kept in zip(wide, stays, strict=True)]
     mask = replace(
         PruningMask.keep_all(dense.architecture),
-        heads=tuple(np.full(w.heads, n.heads > 0) for w, n in zip(wide, narrow, strict=True)),
-        neurons=tuple(np.full(w.ffn, n.ffn > 0) for w, n in zip(wide, narrow, strict=True)),
+        heads=tuple(np.full(w.heads, n.heads > 0) for w, n in pairs),
+        neurons=tuple(np.full(w.ffn, n.ffn > 0) for w, n in pairs),
+        layers=stays,
     )
     return cut(dense, mask)

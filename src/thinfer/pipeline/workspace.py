@@ -34,7 +34,7 @@ __all__ = ["LATENCY_TABLE", "Workspace", "keep_array", "keep_json"]
 
 LATENCY_TABLE = "latency-table.json"
 _REQUEST = "request.json"
-_PARTS = ("states", "candidates", "best")
+_PARTS = ("states", "candidates", "best", "rungs")
 
 
 class Workspace:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,7 @@ def plan_vocabulary(
     *,
     keep_characters: bool = True,
     keep_commonest: int = 0,
+    min_count: int = 1,
 ) -> VocabularyPlan:
     """Choose the tokens that stay so that the covering texts are spelled as before.
 
@@ -72,6 +74,8 @@ def plan_vocabulary(
             too; without them rare spellings of a word become unknown.
         keep_commonest: so many of the first ids stay as well, `[unused…]` rows apart: the
             vocabularies of BERT's family list common tokens before rare ones.
+        min_count: tokens that the covering texts use less often go. Over 1 those texts are no
+            longer spelled as before: a rare word becomes pieces, or characters.
 
     Returns:
         The plan.
@@ -85,9 +89,11 @@ def plan_vocabulary(
     if model.get("type") not in _CLOSURES or model.get("dropout"):
         what = f"a vocabulary of the kind {model.get('type')} cannot be pruned exactly"
         raise DataError(what, expected=f"{', '.join(_CLOSURES)} without dropout")
-    used: set[int] = set()
+    counts: Counter[int] = Counter()
     for start in range(0, len(texts), _CHUNK):
-        used.update(*tokenizer.encode_bare(texts[start : start + _CHUNK]))
+        for row in tokenizer.encode_bare(texts[start : start + _CHUNK]):
+            counts.update(row)
+    used = {index for index, count in counts.items() if count >= min_count}
     keep = set(used) | {int(token["id"]) for token in body.get("added_tokens", [])}
     keep |= {tokenizer.id(token) for token in tokenizer.special_tokens.values()}
     if keep_characters:

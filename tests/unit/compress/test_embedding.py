@@ -8,8 +8,9 @@ import torch
 
 from tests.support.toy_models import MAX_LENGTH, logits_of, toy_architecture, toy_batch, toy_state
 from thinfer.compress import embedding
-from thinfer.compress.embedding import prune_positions, prune_vocabulary
+from thinfer.compress.embedding import cut_vocabulary, prune_positions, prune_vocabulary
 from thinfer.errors import DataError, UserError
+from thinfer.text.vocabulary import plan_vocabulary, prune_tokenizer
 
 
 @pytest.mark.parametrize("offset", [0, 2])
@@ -48,3 +49,25 @@ def test_a_vocabulary_that_cannot_be_pruned_is_refused(monkeypatch: pytest.Monke
     same, report = prune_vocabulary(state, ["the"])
     assert same is state
     assert (report.outcome, report.reason) == ("refused", "cannot be pruned exactly")
+
+
+def test_a_plan_may_be_applied_to_another_state_of_the_same_vocabulary() -> None:
+    first, second = toy_state(), toy_state(seed=1)
+    plan = plan_vocabulary(first.tokenizer, ["the cat"], min_count=1)
+    tokenizer = prune_tokenizer(first.tokenizer, plan)
+    cut, _ = cut_vocabulary(second, plan, tokenizer)
+    alone, _ = prune_vocabulary(second, ["the cat"])
+    assert cut.architecture == alone.architecture
+    for name, value in alone.weights.items():
+        assert (cut.weights[name] == value).all()
+    with pytest.raises(DataError, match="another vocabulary"):
+        cut_vocabulary(cut, plan, tokenizer)
+
+
+def test_rows_seen_less_often_go_as_well() -> None:
+    texts = ["the cat the cat the sing"]
+    whole, _ = prune_vocabulary(toy_state(), texts)
+    small, report = prune_vocabulary(toy_state(), texts, min_count=2)
+    assert small.architecture.vocab < whole.architecture.vocab
+    assert report.details["rows_after"] == small.architecture.vocab
+    assert small.tokenizer.vocab_size == small.architecture.vocab

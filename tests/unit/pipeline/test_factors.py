@@ -7,10 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.toy_models import toy_architecture, toy_state
+from thinfer.compress.embedding import prune_positions
 from thinfer.compress.state import State
+from thinfer.compress.step import StepReport
 from thinfer.engine.base import EngineSpec
 from thinfer.errors import EngineError
 from thinfer.pipeline import factors
@@ -29,6 +32,8 @@ def measure(
     speeds: Mapping[str, float],
     small: State,
     broken: str | None = None,
+    *,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Measure the factors of `width-onnxruntime-int8`; `broken` is a form that cannot be made."""
 
@@ -60,11 +65,20 @@ def measure(
     tried = [
         (as_candidate(form, trial.state), trial) for form, trial in zip(forms, trials, strict=True)
     ]
+    if limit is not None:
+        state, _ = prune_positions(small, limit)
+        trials.append(StateTrial(name="short", state=state, logits=None, missed=(), base=trials[1]))
+        form = Form(state="short", engine="onnxruntime", precision="int8")
+        tried.append((as_candidate(form, state), trials[2]))
     if broken == "refused":
         tried[0][0].facts["refused"] = "parity: no"
-    job: Any = SimpleNamespace(workspace=None, calibration=lambda tokenizer: None)
+    truncated = np.array([True, False])
+    dev = SimpleNamespace(encode=lambda tokenizer: SimpleNamespace(truncated=truncated))
+    job: Any = SimpleNamespace(
+        workspace=None, calibration=lambda tokenizer: None, sets=SimpleNamespace(dev=dev)
+    )
     original = as_candidate(Form(state="original", engine="onnxruntime", precision="fp32"), dense)
-    return factors.measure_factors(job, original, tried[1][0], trials[1], tried)
+    return factors.measure_factors(job, original, tried[-1][0], trials[-1], tried)
 
 
 SPEEDS = {
@@ -109,4 +123,30 @@ def test_a_form_that_cannot_be_timed_goes_to_the_next_factor(
     found = measure(monkeypatch, SPEEDS, narrow((2, 16), (0, 8)), broken)
     assert found[place]["factor"] == 1
     assert "cannot be timed by itself" in found[place]["detail"]
+    assert math.prod(item["factor"] for item in found) == pytest.approx(8.0)
+
+
+def test_shorter_texts_are_a_factor_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {**SPEEDS, "short-onnxruntime-int8": 12.0}
+    found = measure(monkeypatch, speeds, narrow((2, 16), (0, 8)), limit=8)
+    assert [item["name"] for item in found] == [*NAMES, "max length"]
+    assert [item["factor"] for item in found[-2:]] == pytest.approx([8 / 5, 12 / 8])
+    assert found[-1]["detail"] == "at most 24 → 8 tokens of a text; 1 dev texts are cut"
+    assert math.prod(item["factor"] for item in found) == pytest.approx(12.0)
+
+
+def test_a_layer_left_out_whole_is_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = StepReport(step="prune", outcome="applied", details={"drop_layers": [1]})
+    small = narrow((2, 16)).replace(report)
+    found = measure(monkeypatch, SPEEDS, small)
+    assert [item["name"] for item in found] == NAMES
+    assert found[4]["factor"] == pytest.approx(5 / 4)
+    assert found[4]["detail"].startswith("whole layers left out: 1;")
+
+
+def test_a_student_has_a_size_and_neither_depth_nor_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = narrow((2, 16)).replace(StepReport(step="student", outcome="applied"))
+    found = measure(monkeypatch, SPEEDS, small)
+    assert [item["name"] for item in found] == [*NAMES[:4], "size"]
+    assert found[-1]["detail"] == "2 × 16 → 1 × 16 layers × hidden, distilled"
     assert math.prod(item["factor"] for item in found) == pytest.approx(8.0)

@@ -86,3 +86,13 @@ def test_a_table_of_another_model_is_refused() -> None:
         TABLE.check_fits(dense, threads=1)
     with pytest.raises(UserError):
         TABLE.check_fits(toy_architecture(((4, 32), (3, 32))), threads=2)
+
+
+def test_models_of_other_sizes_are_not_covered() -> None:
+    dense = toy_architecture(((4, 32), (1, 0)))
+    assert TABLE.covers(dense)
+    assert not TABLE.covers(dataclasses.replace(dense, hidden=8))
+    assert not TABLE.covers(toy_architecture(((5, 32),)))
+    assert not TABLE.covers(toy_architecture(((4, 33),)))
+    heads = dataclasses.replace(dense.layers[0], value_size=8, qk_size=8)
+    assert not TABLE.covers(dataclasses.replace(dense, layers=(heads,)))

@@ -148,3 +148,27 @@ def test_a_plan_for_another_vocabulary_is_refused() -> None:
     plan = plan_vocabulary(tokenizer, ["a"], keep_characters=False)
     with pytest.raises(DataError, match="another vocabulary"):
         prune_tokenizer(prune_tokenizer(tokenizer, plan), plan)
+
+
+def test_rare_tokens_go_and_characters_stay() -> None:
+    tokenizer = small_tokenizer(max_length=24)
+    covering = ["the cat the cat the sing"]
+    all_of_them = plan_vocabulary(tokenizer, covering)
+    plan = plan_vocabulary(tokenizer, covering, min_count=2)
+    kept = {tokenizer.token(int(index)) for index in plan.keep}
+    gone = {tokenizer.token(int(i)) for i in all_of_them.keep} - kept
+    assert "the" in kept
+    assert gone
+    assert all(covering[0].count(token.removeprefix("##")) < 3 for token in gone)
+    assert not any(len(token.removeprefix("##")) == 1 for token in gone)
+    pruned = prune_tokenizer(tokenizer, plan)
+    assert spelled(pruned, "the the") == spelled(tokenizer, "the the")
+    assert plan_vocabulary(tokenizer, covering, min_count=1).keep.tolist() == (
+        all_of_them.keep.tolist()
+    )
+
+
+def test_a_count_above_all_leaves_specials_and_characters() -> None:
+    tokenizer = small_tokenizer(max_length=24)
+    plan = plan_vocabulary(tokenizer, ["the cat"], min_count=1000)
+    assert plan.keep.tolist() == plan_vocabulary(tokenizer, []).keep.tolist()

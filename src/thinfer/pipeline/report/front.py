@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thinfer.pipeline.report.markup import Html, element, join
-from thinfer.pipeline.report.reading import FloorView, MetricKey, retention_of
+from thinfer.pipeline.report.reading import FloorView, MetricKey, kind_of, retention_of
 from thinfer.pipeline.report.wording import (
     show_bytes,
     show_milliseconds,
@@ -30,7 +30,7 @@ class Point:
 
     Attributes:
         name: its name.
-        kind: `original`, `baseline`, `kept`, `refused` or `chosen`.
+        kind: `original`, `baseline`, `kept`, `refused`, `dropped` or `chosen`.
         speedup: throughput as a ratio to the original's, > 0.
         retention: the metric as a ratio to the original's.
         facts: what hovering shows, name and text.
@@ -44,7 +44,7 @@ class Point:
 
 
 def read_points(result: Mapping[str, Any], key: MetricKey) -> tuple[Point, ...]:
-    """Give the rows that were measured, in drawing order: the chosen one last, on top.
+    """Give the rows with a speed, in drawing order: the chosen one last, on top.
 
     Args:
         result: of `compress`.
@@ -58,11 +58,9 @@ def read_points(result: Mapping[str, Any], key: MetricKey) -> tuple[Point, ...]:
     rows: list[tuple[str, Mapping[str, Any]]] = [("original", {**original, "speedup": 1.0})]
     if result.get("baseline"):
         rows.append(("baseline", _with_speedup(result["baseline"], original)))
-    for row in result.get("candidates", ()):
-        is_chosen = row.get("name") == chosen
-        rows.append(("chosen" if is_chosen else "refused" if row.get("refused") else "kept", row))
+    rows += [(kind_of(row, chosen), row) for row in result.get("candidates", ())]
     points = [_point(kind, row, original, key) for kind, row in rows]
-    order = ("refused", "kept", "baseline", "original", "chosen")
+    order = ("dropped", "refused", "kept", "baseline", "original", "chosen")
     found = [point for point in points if point is not None]
     return tuple(sorted(found, key=lambda point: order.index(point.kind)))
 
@@ -109,7 +107,7 @@ class _Scale:
     @classmethod
     def over(cls, points: Sequence[Point], bound: float | None) -> _Scale:
         speeds = [1.0, *(point.speedup for point in points)]
-        good = [p.retention for p in points if p.kind != "refused"]
+        good = [p.retention for p in points if p.kind not in {"refused", "dropped"}]
         anchors = [1.0, *good, *([] if bound is None else [bound])]
         spread = max(max(anchors) - min(anchors), 0.004)
         # A candidate far below the floor is drawn on the lower edge, so that the others stay apart.
@@ -140,26 +138,46 @@ def _with_speedup(row: Mapping[str, Any], original: Mapping[str, Any]) -> Mappin
 def _point(
     kind: str, row: Mapping[str, Any], original: Mapping[str, Any], key: MetricKey
 ) -> Point | None:
-    speedup, retention = row.get("speedup"), retention_of(row, original, key)
+    is_predicted = not row.get("speedup")
+    speedup = row.get("predicted_speedup") if is_predicted else row.get("speedup")
+    retention = retention_of(row, original, key)
     if not speedup or retention is None:
         return None
     own_name = "transformers, eager FP32" if kind == "baseline" else "original"
-    facts = [
-        (f"{key.title} kept", show_percent(retention)),
-        ("speed", show_ratio(speedup)),
-        ("one text", show_milliseconds(row.get("latency_ms"))),
-        ("size", show_bytes(row.get("size_bytes"))),
-        ("engine", f"{row.get('engine', '–')} · {row.get('precision', '–')}"),
-    ]
+    facts = _facts(row, key, speedup, retention, is_predicted=is_predicted)
     if row.get("refused"):
         facts.append(("refused", str(row["refused"])))
     return Point(
-        name=str(row.get("name", kind)) if kind in {"kept", "refused", "chosen"} else own_name,
+        name=own_name if kind in {"original", "baseline"} else str(row.get("name", kind)),
         kind=kind,
         speedup=float(speedup),
         retention=retention,
         facts=tuple(facts),
     )
+
+
+def _facts(
+    row: Mapping[str, Any],
+    key: MetricKey,
+    speedup: float,
+    retention: float,
+    *,
+    is_predicted: bool,
+) -> list[tuple[str, str]]:
+    kept = show_percent(retention)
+    if is_predicted:
+        rows = row.get("dev_rows")
+        return [
+            (f"{key.title} kept", f"{kept} on {rows:,} rows of dev" if rows else kept),
+            ("speed", f"{show_ratio(speedup)}, predicted"),
+        ]
+    return [
+        (f"{key.title} kept", kept),
+        ("speed", show_ratio(speedup)),
+        ("one text", show_milliseconds(row.get("latency_ms"))),
+        ("size", show_bytes(row.get("size_bytes"))),
+        ("engine", f"{row.get('engine') or '–'} · {row.get('precision') or '–'}"),
+    ]
 
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Html:
@@ -244,11 +262,16 @@ def _mark(scale: _Scale, point: Point) -> Html:
 
 
 def _shape(kind: str, outside: bool) -> list[Html]:
-    reach = element("circle", {"class": "reach", "r": 15})
+    # A hundred points with wide rings around them would cover each other.
+    reach = element("circle", {"class": "reach", "r": 7 if kind == "dropped" else 15})
+    if outside and kind == "dropped":
+        return [reach, element("path", {"class": "dot", "d": "M-4 -3 L4 -3 L0 4 Z"})]
     if outside:
         return [reach, element("path", {"class": "dot", "d": "M-7 -5 L7 -5 L0 7 Z"})]
     if kind in {"original", "baseline"}:
         return [reach, element("path", {"class": "dot", "d": "M0 -8 L8 0 L0 8 L-8 0 Z"})]
+    if kind == "dropped":
+        return [reach, element("circle", {"class": "dot", "r": 3.5})]
     if kind == "refused":
         cross = element("path", {"class": "cross", "d": "M-3 -3 L3 3 M3 -3 L-3 3"})
         return [reach, element("circle", {"class": "dot", "r": RADIUS}), cross]

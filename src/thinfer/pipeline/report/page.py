@@ -10,7 +10,13 @@ from typing import Any
 from thinfer.pipeline.report.bars import draw_factors
 from thinfer.pipeline.report.front import draw_front, read_points
 from thinfer.pipeline.report.markup import Html, element, join
-from thinfer.pipeline.report.reading import FloorView, MetricKey, metrics_to_draw, read_floor
+from thinfer.pipeline.report.reading import (
+    FloorView,
+    MetricKey,
+    kind_of,
+    metrics_to_draw,
+    read_floor,
+)
 from thinfer.pipeline.report.sections import (
     show_candidates,
     show_cards,
@@ -33,6 +39,7 @@ _LEGEND = (
     ("chosen", "chosen"),
     ("kept", "good, not chosen"),
     ("refused", "refused"),
+    ("dropped", "dropped early"),
     ("original", "original"),
     ("baseline", "transformers"),
 )
@@ -77,7 +84,10 @@ def _sections(
     return [
         _section("floors", "The floors", _FLOORS_NOTE, show_floors(floors, views)),
         _section(
-            "front-section", "Quality against speed", _FRONT_NOTE, _front(result, keys, views)
+            "front-section",
+            "Quality against speed",
+            _FRONT_NOTE + (_EARLY_NOTE if _has_early(result) else ""),
+            _front(result, keys, views),
         ),
         _section(
             "candidates-section", "Every candidate", _TABLE_NOTE, show_candidates(result, keys[:2])
@@ -101,7 +111,12 @@ _FLOORS_NOTE = (
 )
 _FRONT_NOTE = (
     "Up is better, right is faster. Measured on dev, which chooses; test only judges the one "
-    "that was chosen. A triangle on the edge lies further out than the drawing."
+    "that was chosen. A triangle on the edge lies further out than the drawing. The arrow keys go "
+    "from point to point."
+)
+_EARLY_NOTE = (
+    " Small points were dropped early: they answered some rows of dev only, and their speed is "
+    "predicted from the prices of their widths."
 )
 _TABLE_NOTE = "A heading sorts the table."
 _FACTORS_NOTE = "Each bar starts where the last one ended; the scale is logarithmic."
@@ -174,9 +189,11 @@ def _front(
         element("div", {"class": "panel"}, draw_front(points, key, floors.get(key)))
         for key, points in drawn
     ]
+    shown = {point.kind for _, points in drawn for point in points}
     legend = [
         element("span", {}, element("i", {"class": f"swatch {kind}"}), text)
         for kind, text in _LEGEND
+        if kind in shown
     ]
     return join(
         element(
@@ -192,11 +209,15 @@ def _front(
     )
 
 
+def _has_early(result: Mapping[str, Any]) -> bool:
+    return any(kind_of(row, None) == "dropped" for row in result.get("candidates", ()))
+
+
 def _unmeasured(result: Mapping[str, Any]) -> Html:
     rows = [
         element("li", {}, element("b", {}, str(row.get("name", ""))), " ", str(row["refused"]))
         for row in result.get("candidates", ())
-        if row.get("refused") and not row.get("speedup")
+        if row.get("refused") and not row.get("speedup") and row.get("rung") is None
     ]
     if not rows:
         return Html("")

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FloorView", "MetricKey", "metric_of", "metrics_to_draw", "read_floor", "retention_of"]
+__all__ = [
+    "FloorView",
+    "MetricKey",
+    "kind_of",
+    "metric_of",
+    "metrics_to_draw",
+    "read_floor",
+    "retention_of",
+]
 
 _EXPRESSION = re.compile(
     r"\s*(?P<metric>\w+)\s*(?:\[(?P<label>.*)\])?\s*(?P<way>>=|<=)\s*(?P<bound>[\d.]+)\s*(?P<per>%?)"
@@ -127,10 +135,23 @@ def retention_of(
         1.0 where both are equal; None where either is missing or the original's is 0.
     """
     kept = metric_of(row.get("dev_metrics"), key)
-    whole = metric_of(original.get("dev_metrics"), key)
+    # Who was dropped early answered some rows of dev only: the original's own on those rows count.
+    whole = metric_of(row.get("original_dev_metrics") or original.get("dev_metrics"), key)
     if key.metric == "agreement":
         return kept
     return None if kept is None or not whole else kept / whole
+
+
+def kind_of(row: Mapping[str, Any], chosen: str | None) -> str:
+    """Give what became of a candidate: `chosen`, `kept`, `refused` or `dropped` (before its forms).
+
+    Args:
+        row: a candidate.
+        chosen: name of the chosen one.
+    """
+    if row.get("rung") is not None:
+        return "dropped"
+    return "chosen" if row.get("name") == chosen else "refused" if row.get("refused") else "kept"
 
 
 def metrics_to_draw(floors: Sequence[FloorView]) -> tuple[MetricKey, ...]:

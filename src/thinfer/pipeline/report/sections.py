@@ -7,7 +7,7 @@ from typing import Any
 
 from thinfer.pipeline.report.bars import draw_floor, draw_layers
 from thinfer.pipeline.report.markup import Html, element, join
-from thinfer.pipeline.report.reading import FloorView, MetricKey, metric_of, retention_of
+from thinfer.pipeline.report.reading import FloorView, MetricKey, kind_of, metric_of, retention_of
 from thinfer.pipeline.report.wording import (
     show_bytes,
     show_count,
@@ -99,13 +99,27 @@ def show_candidates(result: Mapping[str, Any], keys: Sequence[MetricKey]) -> Htm
     ]
     header = element("tr", {}, *(element("th", {"scope": "col"}, head) for head in heads))
     chosen = (result.get("chosen") or {}).get("name")
-    body = [
-        _candidate(row, result["original"], chosen, keys) for row in result.get("candidates", ())
-    ]
+    made: list[Html] = []
+    early: list[Html] = []
+    for row in result.get("candidates", ()):
+        is_early = kind_of(row, chosen) == "dropped"
+        (early if is_early else made).append(_candidate(row, result["original"], chosen, keys))
     table = element(
-        "table", {"id": "candidates"}, element("thead", {}, header), element("tbody", {}, *body)
+        "table", {"id": "candidates"}, element("thead", {}, header), element("tbody", {}, *made)
     )
-    return element("div", {"class": "scroll", "tabindex": "0"}, table)
+    whole = element("div", {"class": "scroll", "tabindex": "0"}, table)
+    return join(whole, _fold(header, early)) if early else whole
+
+
+def _fold(header: Html, rows: Sequence[Html]) -> Html:
+    """Give the rows that were dropped early in a table that opens on demand."""
+    table = element("table", {}, element("thead", {}, header), element("tbody", {}, *rows))
+    return element(
+        "details",
+        {"class": "early"},
+        element("summary", {}, f"{len(rows)} dropped before a form was made; speeds are predicted"),
+        element("div", {"class": "scroll", "tabindex": "0"}, table),
+    )
 
 
 def show_side_by_side(result: Mapping[str, Any]) -> Html:
@@ -234,11 +248,11 @@ def _candidate(
     keys: Sequence[MetricKey],
 ) -> Html:
     name, refused = str(row.get("name", "")), row.get("refused")
-    kind = "chosen" if name == chosen else "refused" if refused else "kept"
-    state = {"chosen": "chosen", "refused": "refused", "kept": "good, not chosen"}[kind]
+    kind = kind_of(row, chosen)
+    state = "good, not chosen" if kind == "kept" else kind
     cells = [
         *(show_percent(retention_of(row, original, key)) for key in keys),
-        show_ratio(row.get("speedup")),
+        show_ratio(row.get("speedup") or row.get("predicted_speedup")),
         show_milliseconds(row.get("latency_ms")),
         show_bytes(row.get("size_bytes")),
         show_bytes(row.get("peak_rss_bytes")),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from tests.support.sample_result import sample_result
+from tests.support.sample_result import crowded_result, sample_result
 from thinfer.pipeline.report.front import draw_front, read_points
 from thinfer.pipeline.report.reading import MetricKey, read_floor
 
@@ -64,3 +64,30 @@ def test_a_floor_from_above_shades_the_upper_side() -> None:
         read_points(sample_result(), key), key, read_floor({"expr": "flag_rate<=105%"})
     )
     assert re.search(r'class="forbidden" x="74" y="30.0"', svg)
+
+
+def test_what_was_dropped_early_is_a_small_point_below_the_others() -> None:
+    points = read_points(crowded_result(100), KEY)
+    early = [point for point in points if point.kind == "dropped"]
+    assert len(early) == 100
+    assert points[:100] == tuple(early)  # drawn first, so that the others lie on top
+    facts = dict(early[0].facts)
+    assert facts["refused"].startswith("dropped after rung 0")
+    assert facts["speed"] == "1.20×, predicted"
+    # Kept of what the original answers on the same rows, not on all of dev.
+    assert facts["flagged_recall kept"] == "100.00 % on 222 rows of dev"
+    svg = draw_front(points, KEY, FLOOR)
+    assert svg.count('class="point dropped"') == 100
+
+
+def test_early_drops_neither_stretch_the_scale_nor_join_the_front() -> None:
+    def front_of(svg: str) -> str:
+        found = re.search(r'class="frontier" points="([^"]+)"', svg)
+        return found[1] if found else ""
+
+    result = crowded_result(1)
+    result["candidates"][-1]["predicted_speedup"] = 2.0
+    plain, crowded = (
+        draw_front(read_points(each, KEY), KEY, FLOOR) for each in (sample_result(), result)
+    )
+    assert front_of(crowded) == front_of(plain) != ""

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.support.sample_result import sample_result
+from tests.support.sample_result import crowded_result, sample_result
 from thinfer.pipeline.report import render_report
 
 _VOID = {"meta", "link", "input", "br"}
@@ -114,3 +114,10 @@ def test_every_optional_field_may_be_absent(field: str) -> None:
 
 def test_the_same_result_gives_the_same_page() -> None:
     assert render_report(sample_result()) == render_report(sample_result())
+
+
+def test_early_drops_are_explained_only_where_there_are_some() -> None:
+    words = "Small points were dropped early"
+    assert words in render_report(crowded_result(3))
+    assert words not in render_report(sample_result())
+    assert "swatch dropped" not in render_report(sample_result())

@@ -6,6 +6,7 @@ import pytest
 
 from thinfer.pipeline.report.reading import (
     MetricKey,
+    kind_of,
     metric_of,
     metrics_to_draw,
     read_floor,
@@ -63,3 +64,23 @@ def test_retention_is_to_the_original_on_dev_and_never_on_test() -> None:
 def test_metrics_with_a_floor_come_first_and_once() -> None:
     views = [read_floor({"expr": text}) for text in ("macro_f1>=99%", "macro_f1>=0.5")]
     assert [key.title for key in metrics_to_draw(views)] == ["macro_f1", "accuracy"]
+
+
+def test_an_early_drop_is_set_beside_the_original_on_its_own_rows() -> None:
+    key = MetricKey(metric="accuracy")
+    original = {"dev_metrics": {"accuracy": 0.9}}
+    row = {"dev_metrics": {"accuracy": 0.8}, "original_dev_metrics": {"accuracy": 0.8}}
+    assert retention_of(row, original, key) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"name": "a", "rung": 0, "refused": "dropped"}, "dropped"),
+        ({"name": "a", "refused": None}, "chosen"),
+        ({"name": "b", "refused": None}, "kept"),
+        ({"name": "b", "refused": "on dev"}, "refused"),
+    ],
+)
+def test_what_became_of_a_candidate(row: dict[str, object], kind: str) -> None:
+    assert kind_of(row, "a") == kind

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.support.sample_result import sample_result
+from tests.support.sample_result import crowded_result, sample_result
 from thinfer.pipeline.report.reading import MetricKey, read_floor
 from thinfer.pipeline.report.sections import (
     show_candidates,
@@ -88,3 +88,12 @@ def test_a_digest_is_cut_and_bytes_have_a_unit() -> None:
 
 def test_no_warnings_no_list() -> None:
     assert show_warnings([]) == ""
+
+
+def test_early_drops_are_folded_away_and_all_there() -> None:
+    keys = [MetricKey(metric="accuracy")]
+    page = show_candidates(crowded_result(100), keys)
+    assert page.count("<details") == 1
+    assert "100 dropped before a form was made" in page
+    assert page.count('class="dropped"') == 100
+    assert "<details" not in show_candidates(sample_result(), keys)
