@@ -22,13 +22,16 @@ __all__ = ["ENGINES", "available_engines", "open_engine", "open_engine_folder"]
 class _Entry:
     module: str
     cls: str
-    needs: tuple[str, ...] = ()  # top-level modules
+    needs: tuple[str, ...] = ()  # modules
 
+
+_COMPILED = "thinfer.engine._native"
 
 ENGINES: Mapping[str, _Entry] = {
     "onnxruntime": _Entry(
         module="thinfer.engine.onnxruntime", cls="OnnxRuntimeEngine", needs=("onnxruntime",)
     ),
+    "native": _Entry(module="thinfer.engine.native", cls="NativeEngine", needs=(_COMPILED,)),
     "openvino": _Entry(module="thinfer.engine.openvino", cls="OpenVinoEngine", needs=("openvino",)),
     "torch": _Entry(module="thinfer.engine.torch", cls="TorchEngine", needs=("torch",)),
     "transformers": _Entry(
@@ -124,6 +127,10 @@ def _find(name: str) -> _Entry:
 def _missing(entry: _Entry) -> str | None:
     for library in entry.needs:
         if not is_available(library):
+            if library == _COMPILED:
+                return (
+                    "this installation was built without a C++ compiler; install one, then thinfer"
+                )
             extra = EXTRAS.get(library)
             wish = f"thinfer[{extra}]" if extra else library
             return f"'{library}' is not installed; pip install '{wish}'"

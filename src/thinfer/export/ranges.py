@@ -28,6 +28,7 @@ _JUDGED_TOKENS = 1024  # of them, spread evenly: they choose between ranges
 _CLIPS = (1.0, 0.9, 0.75)
 # Smoothing costs a pass over the input, unless it can be folded into what made the input.
 _WORTH_A_PASS = 0.8
+_LEAST_RANGE = 0.01  # of the widest channel's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,7 +146,9 @@ def _choose(product: _Product) -> InputRange:
 
 
 def _list_smoothings(inputs: torch.Tensor, matrix: torch.Tensor) -> list[torch.Tensor | None]:
-    widest = inputs.abs().amax(0).clamp_min(1e-5)
+    widest = inputs.abs().amax(0)
+    # A channel that was silent on this text may speak on the next one.
+    widest = widest.clamp_min(max(1e-5, _LEAST_RANGE * float(widest.max())))
     columns = matrix.abs().amax(0).clamp_min(1e-5)
     factors = [widest.sqrt(), (widest / columns).sqrt()]
     return [None, *(each / each.log().mean().exp() for each in factors)]

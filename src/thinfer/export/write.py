@@ -16,6 +16,7 @@ from thinfer.errors import EngineError, UserError
 from thinfer.export.blocks import check_kept
 from thinfer.export.fusion import check_fusion
 from thinfer.export.graph import KEPT_SCOPE, GraphPrecision, build_graph
+from thinfer.export.native import encode_native
 from thinfer.export.openvino_ir import write_ir
 from thinfer.export.ranges import InputRange, measure_ranges
 from thinfer.text.batch import Batch
@@ -150,6 +151,20 @@ def _write_openvino(request: ExportRequest, precision: Precision) -> EngineSpec:
     return _spec("openvino", precision, files)
 
 
+def _write_native(request: ExportRequest, precision: Precision) -> EngineSpec:
+    """Write the panels that the native engine reads in place."""
+    ranges = None
+    if precision == "int8" and request.calibration:
+        ranges = measure_ranges(request.weights, request.architecture, request.calibration)
+    name = f"{LAYOUT.engines}/native/model.thinfer"
+    (request.folder / name).parent.mkdir(parents=True, exist_ok=True)
+    data = encode_native(
+        request.weights, request.architecture, is_int8=precision == "int8", ranges=ranges
+    )
+    (request.folder / name).write_bytes(data)
+    return _spec("native", precision, (name,))
+
+
 def _use_weights(request: ExportRequest, precision: Precision) -> EngineSpec:
     """Torch runs the bundle's own weights."""
     (request.folder / LAYOUT.weights).write_bytes(encode_weights(request.weights))
@@ -163,6 +178,8 @@ def _spec(name: str, precision: Precision, files: tuple[str, ...]) -> EngineSpec
 EXPORTERS: Mapping[tuple[str, Precision], Callable[[ExportRequest, Precision], EngineSpec]] = {
     ("onnxruntime", "fp32"): _write_onnx,
     ("onnxruntime", "int8"): _write_onnx_int8,
+    ("native", "fp32"): _write_native,
+    ("native", "int8"): _write_native,
     ("openvino", "fp32"): _write_openvino,
     ("openvino", "bf16"): _write_openvino,
     ("openvino", "int8"): _write_openvino,

@@ -39,7 +39,7 @@ from thinfer.quality.labels import LabelSet
 __all__ = ["compress"]
 
 # Torch runs what it is asked to; it is not tried by itself, for a service should not carry it.
-_AUTO_ENGINES = ("onnxruntime", "openvino")
+_AUTO_ENGINES = ("native", "onnxruntime", "openvino")
 
 
 def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> Compression:

@@ -1,0 +1,44 @@
+// Python's door: `_native.Engine`.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "engine.hpp"
+
+namespace nb = nanobind;
+
+namespace {
+
+using Ids = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+nb::ndarray<nb::numpy, float, nb::ndim<2>> run(thinfer::Engine& engine, Ids ids, Ids types, Ids offsets) {
+    if (offsets.shape(0) < 1 || types.shape(0) != ids.shape(0)) {
+        throw thinfer::BatchError("ids, type ids and offsets do not fit together");
+    }
+    const std::size_t sequences = offsets.shape(0) - 1, classes = engine.model().classes;
+    auto logits = std::make_unique<float[]>(sequences * classes);
+    {
+        nb::gil_scoped_release released;
+        engine.run(ids.data(), types.data(), offsets.data(), sequences, ids.shape(0), logits.get());
+    }
+    float* data = logits.release();
+    nb::capsule owner(data, [](void* place) noexcept { delete[] static_cast<float*>(place); });
+    return {data, {sequences, classes}, owner};
+}
+
+}  // namespace
+
+NB_MODULE(_native, module) {
+    nb::exception<thinfer::FormatError>(module, "FormatError", PyExc_ValueError);
+    nb::exception<thinfer::BatchError>(module, "BatchError", PyExc_ValueError);
+    nb::class_<thinfer::Engine>(module, "Engine")
+        .def(nb::init<const std::string&, std::size_t, const std::string&>(), nb::arg("path"),
+             nb::arg("threads"), nb::arg("isa"))
+        .def("run", &run, nb::arg("ids"), nb::arg("type_ids"), nb::arg("offsets"))
+        .def_prop_ro("isa", &thinfer::Engine::isa)
+        .def_prop_ro("positions", [](const thinfer::Engine& engine) { return engine.model().positions; })
+        .def_prop_ro("vocab", [](const thinfer::Engine& engine) { return engine.model().vocab; })
+        .def_prop_ro("classes", [](const thinfer::Engine& engine) { return engine.model().classes; });
+    module.def("usable_isas", &thinfer::usable_kernels);
+}

@@ -1,0 +1,169 @@
+#include "engine.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace thinfer {
+
+namespace {
+
+// Tokens that go through the model together: enough rows for each weight that is read, few
+// enough for what lies between two steps to stay in the second cache.
+constexpr std::size_t kChunkTokens = 96;
+// One chunk of at least so many multiply-accumulates is shared out inside its products.
+constexpr std::size_t kSharedTokens = 8;
+
+std::vector<Work> cut(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
+                      std::size_t sequences, std::size_t classes, float* logits, std::size_t most) {
+    std::vector<Work> chunks;
+    std::size_t begin = 0;
+    for (std::size_t at = 1; at <= sequences; ++at) {
+        const bool is_full = at < sequences && static_cast<std::size_t>(offsets[at + 1] - offsets[begin]) > most;
+        if (at < sequences && !is_full) continue;
+        chunks.push_back({ids + offsets[begin], types + offsets[begin], offsets + begin, at - begin,
+                          logits + begin * classes});
+        begin = at;
+    }
+    return chunks;
+}
+
+}  // namespace
+
+// Threads that wait asleep; a call takes those that are free, and its own.
+class Engine::Pool {
+  public:
+    explicit Pool(std::size_t threads) {
+        for (std::size_t at = 1; at < threads; ++at) threads_.emplace_back([this] { serve(); });
+    }
+
+    ~Pool() {
+        {
+            const std::lock_guard lock(mutex_);
+            is_closing_ = true;
+        }
+        wake_.notify_all();
+        for (std::thread& thread : threads_) thread.join();
+    }
+
+    std::size_t size() const { return threads_.size() + 1; }
+
+    // Calls `part(rank)` on `ranks` threads, the caller's being rank 0. One call at a time has the
+    // helpers: others wait, so that the ranks of a team always run together.
+    void share(std::size_t ranks, const std::function<void(std::size_t)>& part) {
+        const std::lock_guard turn(turn_);
+        {
+            const std::lock_guard lock(mutex_);
+            part_ = &part;
+            next_rank_ = 1;
+            ranks_ = ranks;
+            left_ = ranks - 1;
+        }
+        wake_.notify_all();
+        part(0);
+        std::unique_lock lock(mutex_);
+        done_.wait(lock, [this] { return left_ == 0; });
+        part_ = nullptr;
+    }
+
+    std::unique_ptr<Scratch> borrow() {
+        const std::lock_guard lock(mutex_);
+        if (scratches_.empty()) return std::make_unique<Scratch>();
+        auto scratch = std::move(scratches_.back());
+        scratches_.pop_back();
+        return scratch;
+    }
+
+    void give_back(std::unique_ptr<Scratch> scratch) {
+        const std::lock_guard lock(mutex_);
+        scratches_.push_back(std::move(scratch));
+    }
+
+  private:
+    void serve() {
+        std::unique_lock lock(mutex_);
+        while (true) {
+            wake_.wait(lock, [this] { return is_closing_ || (part_ != nullptr && next_rank_ < ranks_); });
+            if (is_closing_) return;
+            const std::size_t rank = next_rank_++;
+            const auto& part = *part_;
+            lock.unlock();
+            part(rank);
+            lock.lock();
+            if (--left_ == 0) done_.notify_all();
+        }
+    }
+
+    std::vector<std::thread> threads_;
+    std::vector<std::unique_ptr<Scratch>> scratches_;
+    std::mutex turn_, mutex_;
+    std::condition_variable wake_, done_;
+    const std::function<void(std::size_t)>* part_ = nullptr;
+    std::size_t next_rank_ = 0, ranks_ = 0, left_ = 0;
+    bool is_closing_ = false;
+};
+
+Engine::Engine(const std::string& path, std::size_t threads, const std::string& isa)
+    : file_(path), model_(read_model(file_.data(), file_.size())), kernels_(choose_kernels(isa)),
+      pool_(std::make_unique<Pool>(std::max<std::size_t>(1, threads))) {}
+
+Engine::~Engine() = default;
+
+void Engine::check(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
+                   std::size_t sequences, std::size_t tokens) const {
+    if (offsets[0] != 0 || static_cast<std::size_t>(offsets[sequences]) != tokens) {
+        throw BatchError("the offsets do not run from 0 to the number of tokens");
+    }
+    for (std::size_t at = 0; at < sequences; ++at) {
+        const std::int64_t length = offsets[at + 1] - offsets[at];
+        if (length < 1 || static_cast<std::size_t>(length) > model_.positions) {
+            throw BatchError("sequence " + std::to_string(at) + " has " + std::to_string(length) +
+                             " tokens; 1 to " + std::to_string(model_.positions) + " are possible");
+        }
+    }
+    for (std::size_t at = 0; at < tokens; ++at) {
+        const bool is_good = ids[at] >= 0 && static_cast<std::size_t>(ids[at]) < model_.vocab &&
+                             types[at] >= 0 && static_cast<std::size_t>(types[at]) < model_.types;
+        if (!is_good) throw BatchError("token " + std::to_string(at) + " has an id that is out of range");
+    }
+}
+
+void Engine::run(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
+                 std::size_t sequences, std::size_t tokens, float* logits) {
+    check(ids, types, offsets, sequences, tokens);
+    if (sequences == 0) return;
+    const std::size_t threads = pool_->size();
+    std::size_t most = kChunkTokens;
+    if (threads > 1) most = std::min(most, std::max<std::size_t>(kSharedTokens, tokens / threads + 1));
+    const std::vector<Work> chunks = cut(ids, types, offsets, sequences, model_.classes, logits, most);
+    if (threads == 1 || (chunks.size() == 1 && tokens < kSharedTokens)) {
+        auto scratch = pool_->borrow();
+        for (const Work& chunk : chunks) {
+            Team alone(1);
+            kernels_.run(model_, chunk, lay_out(model_, chunk, 1, *scratch), alone, 0);
+        }
+        pool_->give_back(std::move(scratch));
+        return;
+    }
+    if (chunks.size() == 1) {
+        auto scratch = pool_->borrow();
+        Team team(threads);
+        const Buffers buffers = lay_out(model_, chunks[0], threads, *scratch);
+        pool_->share(threads, [&](std::size_t rank) { kernels_.run(model_, chunks[0], buffers, team, rank); });
+        pool_->give_back(std::move(scratch));
+        return;
+    }
+    std::atomic<std::size_t> next{0};
+    pool_->share(std::min(threads, chunks.size()), [&](std::size_t) {
+        auto scratch = pool_->borrow();
+        for (std::size_t at = next++; at < chunks.size(); at = next++) {
+            Team alone(1);
+            kernels_.run(model_, chunks[at], lay_out(model_, chunks[at], 1, *scratch), alone, 0);
+        }
+        pool_->give_back(std::move(scratch));
+    });
+}
+
+}  // namespace thinfer

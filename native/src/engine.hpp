@@ -1,0 +1,43 @@
+// Opens a weight file and runs packed batches on it, with threads of its own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "format.hpp"
+#include "kernels.hpp"
+
+namespace thinfer {
+
+struct BatchError : std::invalid_argument {
+    using std::invalid_argument::invalid_argument;
+};
+
+class Engine {
+  public:
+    // `isa` empty: the fastest that this processor has. Throws FormatError, std::runtime_error.
+    Engine(const std::string& path, std::size_t threads, const std::string& isa);
+    ~Engine();
+
+    // Logits [sequences, classes] of a packed batch; `offsets` has sequences + 1 numbers from 0 to
+    // the number of tokens. May be called from several threads. Throws BatchError.
+    void run(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
+             std::size_t sequences, std::size_t tokens, float* logits);
+
+    const Model& model() const { return model_; }
+    const char* isa() const { return kernels_.name; }
+
+  private:
+    class Pool;
+    void check(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
+               std::size_t sequences, std::size_t tokens) const;
+
+    MappedFile file_;
+    Model model_;
+    const Kernels& kernels_;
+    std::unique_ptr<Pool> pool_;
+};
+
+}  // namespace thinfer

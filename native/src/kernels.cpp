@@ -1,0 +1,150 @@
+#include "kernels.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+#include <thread>
+
+#ifdef THINFER_X86
+#include <cpuid.h>
+#endif
+
+namespace thinfer {
+
+namespace scalar { extern const Kernels kernels; }
+#ifdef THINFER_X86
+namespace avx2 { extern const Kernels kernels; }
+namespace avxvnni { extern const Kernels kernels; }
+namespace avx512 { extern const Kernels kernels; }
+#endif
+
+namespace {
+
+struct Choice {
+    const Kernels* kernels;
+    bool is_usable;
+};
+
+#ifdef THINFER_X86
+// gcc 12 does not know this one by name: leaf 7, subleaf 1, EAX bit 4.
+bool has_avx_vnni() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 4)) != 0;
+}
+#endif
+
+// Fastest first.
+std::vector<Choice> list_choices() {
+    std::vector<Choice> choices;
+#ifdef THINFER_X86
+    __builtin_cpu_init();
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                            __builtin_cpu_supports("avx512vnni");
+    choices.push_back({&avx512::kernels, has_avx512});
+    choices.push_back({&avxvnni::kernels, has_avx2 && has_avx_vnni()});
+    choices.push_back({&avx2::kernels, has_avx2});
+#endif
+    choices.push_back({&scalar::kernels, true});
+    return choices;
+}
+
+// A waiting thread spins this often before it lets others run: where the host has taken a core
+// away, its partner would burn the time that the other one needs.
+constexpr int kSpins = 2000;
+
+}  // namespace
+
+void Team::pass(std::size_t turn) {
+    int spins = 0;
+    while (turn_.load(std::memory_order_acquire) == turn) {
+        if (++spins < kSpins) {
+#ifdef THINFER_X86
+            __builtin_ia32_pause();
+#endif
+        } else {
+            std::this_thread::yield();
+        }
+    }
+}
+
+void Scratch::reset() {
+    block_ = 0;
+    used_ = 0;
+}
+
+Scratch::~Scratch() {
+    for (const Block& block : blocks_) ::operator delete[](block.data, std::align_val_t{64});
+}
+
+std::byte* Scratch::take_bytes(std::size_t bytes) {
+    while (block_ < blocks_.size() && blocks_[block_].size - used_ < bytes) {
+        ++block_;
+        used_ = 0;
+    }
+    if (block_ == blocks_.size()) {
+        const std::size_t size = std::max<std::size_t>(bytes, 1U << 20);
+        blocks_.push_back({static_cast<std::byte*>(::operator new[](size, std::align_val_t{64})), size});
+    }
+    std::byte* place = blocks_[block_].data + used_;
+    used_ += bytes;
+    return place;
+}
+
+Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch& scratch) {
+    const auto tokens = static_cast<std::size_t>(work.offsets[work.sequences] - work.offsets[0]);
+    std::size_t row = 0, values = 0, inner = round_up(model.hidden, kPanel), size = 0, longest = 0;
+    for (const Layer& layer : model.layers) {
+        inner = std::max(inner, round_up(layer.ffn, kPanel));
+        if (layer.heads == 0) continue;
+        row = std::max(row, layer.row());
+        values = std::max(values, layer.values());
+        size = std::max(size, layer.qk_size);
+    }
+    for (std::size_t at = 0; at < work.sequences; ++at) {
+        longest = std::max(longest, static_cast<std::size_t>(work.offsets[at + 1] - work.offsets[at]));
+    }
+    const std::size_t codes = round_up(model.hidden, kGroup), padded = round_up(longest, kPanel);
+    scratch.reset();
+    Buffers buffers;
+    buffers.states = scratch.take<float>(tokens * model.hidden);
+    buffers.codes = scratch.take<std::uint8_t>(tokens * codes);
+    buffers.scales = scratch.take<float>(tokens);
+    buffers.projected = scratch.take<float>(tokens * row);
+    buffers.context = scratch.take<float>(tokens * values);
+    buffers.inner = scratch.take<float>(tokens * inner);
+    buffers.inner_codes = scratch.take<std::uint8_t>(tokens * round_up(std::max(inner, values), kGroup));
+    buffers.inner_scales = scratch.take<float>(tokens);
+    buffers.first_states = scratch.take<float>(work.sequences * model.hidden);
+    buffers.first_codes = scratch.take<std::uint8_t>(work.sequences * codes);
+    buffers.first_scales = scratch.take<float>(work.sequences);
+    for (std::size_t rank = 0; rank < ranks; ++rank) {
+        buffers.ranks.push_back(scratch.take<float>((size + THINFER_QUERY_ROWS) * padded));
+    }
+    buffers.longest = longest;
+    return buffers;
+}
+
+const Kernels& choose_kernels(const std::string& wish) {
+    for (const Choice& choice : list_choices()) {
+        if (wish.empty() ? choice.is_usable : wish == choice.kernels->name) {
+            if (choice.is_usable) return *choice.kernels;
+            throw std::runtime_error("this processor cannot run the instruction set '" + wish + "'");
+        }
+    }
+    std::string known;
+    for (const Choice& choice : list_choices()) known += std::string(" ") + choice.kernels->name;
+    throw std::runtime_error("the instruction set '" + wish + "' is not known; there are:" + known);
+}
+
+std::vector<std::string> usable_kernels() {
+    std::vector<std::string> names;
+    for (const Choice& choice : list_choices()) {
+        if (choice.is_usable) names.emplace_back(choice.kernels->name);
+    }
+    return names;
+}
+
+}  // namespace thinfer

@@ -1,0 +1,106 @@
+// The one door between the engine and the instruction sets.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model.hpp"
+
+// Query rows whose scores are computed together.
+#define THINFER_QUERY_ROWS 4
+
+namespace thinfer {
+
+// Some sequences that go through the model together.
+struct Work {
+    const std::int64_t* ids = nullptr;       // [tokens]
+    const std::int64_t* types = nullptr;     // [tokens]
+    const std::int64_t* offsets = nullptr;   // [sequences + 1], absolute
+    std::size_t sequences = 0;
+    float* logits = nullptr;                 // [sequences, classes]
+};
+
+// Threads that work on one `Work` together: a rank each, and a barrier between two steps.
+class Team {
+  public:
+    explicit Team(std::size_t size) : size_(size) {}
+    std::size_t size() const { return size_; }
+
+    void wait() {
+        if (size_ == 1) return;
+        const std::size_t turn = turn_.load(std::memory_order_acquire);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+            arrived_.store(0, std::memory_order_relaxed);
+            turn_.store(turn + 1, std::memory_order_release);
+            return;
+        }
+        pass(turn);
+    }
+
+  private:
+    void pass(std::size_t turn);
+
+    std::size_t size_;
+    std::atomic<std::size_t> arrived_{0};
+    std::atomic<std::size_t> turn_{0};
+};
+
+// Memory of a team, reused from call to call.
+class Scratch {
+  public:
+    // Gives `count` values at a multiple of 64 bytes, valid until the next `reset`.
+    template <class T>
+    T* take(std::size_t count) {
+        const std::size_t bytes = round_up(count * sizeof(T), 64) + 64;
+        return reinterpret_cast<T*>(take_bytes(bytes));
+    }
+    void reset();
+    ~Scratch();
+    Scratch() = default;
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+
+  private:
+    std::byte* take_bytes(std::size_t bytes);
+    struct Block {
+        std::byte* data;
+        std::size_t size;
+    };
+    std::vector<Block> blocks_;
+    std::size_t block_ = 0, used_ = 0;
+};
+
+// What lies between two steps; shared by a team, but for the parts of a rank.
+struct Buffers {
+    float* states = nullptr;         // [tokens, hidden]
+    std::uint8_t* codes = nullptr;   // [tokens, hidden padded]
+    float* scales = nullptr;         // [tokens]
+    float* projected = nullptr;      // [tokens, row of the widest layer]
+    float* context = nullptr;        // [tokens, values of the widest layer]
+    float* inner = nullptr;          // [tokens, neurons of the widest layer, whole panels]
+    std::uint8_t* inner_codes = nullptr;  // [tokens, the wider of values and neurons, padded]
+    float* inner_scales = nullptr;   // [tokens]
+    float* first_states = nullptr;   // [sequences, hidden]
+    std::uint8_t* first_codes = nullptr;  // [sequences, hidden padded]
+    float* first_scales = nullptr;   // [sequences]
+    std::vector<float*> ranks;       // a rank's own: keys of a head transposed, and scores
+    std::size_t longest = 0;         // tokens of the longest sequence
+};
+
+Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch& scratch);
+
+struct Kernels {
+    const char* name;
+    // All ranks of a team call with the same arguments but their rank.
+    void (*run)(const Model&, const Work&, const Buffers&, Team&, std::size_t rank);
+};
+
+// The fastest set this processor has, or the one that is asked for (empty = fastest).
+// Throws std::runtime_error where the processor lacks it or the build left it out.
+const Kernels& choose_kernels(const std::string& wish);
+std::vector<std::string> usable_kernels();
+
+}  // namespace thinfer

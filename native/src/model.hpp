@@ -1,0 +1,74 @@
+// What a weight file holds, as views into it: nothing is copied and nothing is repacked.
+//
+// Matrices lie in panels of 32 output channels. Inside a panel the inputs come in groups of `G`
+// (4 for INT8, 1 for FP32): [inputs / G][32][G]. VNNI, AVX-VNNI and NEON dot products read such a
+// group a lane, and an AMX tile reads 16 lanes of it a row, so one layout serves all of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace thinfer {
+
+constexpr std::size_t kPanel = 32;  // output channels of a panel
+constexpr std::size_t kGroup = 4;   // inputs of an INT8 group
+
+enum class Precision : std::uint32_t { fp32 = 0, int8 = 1 };
+enum class Activation : std::uint32_t { gelu = 0, gelu_tanh = 1, relu = 2, tanh = 3, silu = 4 };
+
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+// y = W x + b, W [out, in].
+struct Matrix {
+    std::size_t out = 0;
+    std::size_t in = 0;
+    const float* f32 = nullptr;           // FP32 panels
+    const std::int8_t* i8 = nullptr;      // INT8 panels
+    const float* scale = nullptr;         // [out padded], of each output channel's codes
+    const std::int32_t* sums = nullptr;   // [out padded], sum of each output channel's codes
+    const float* smoothing = nullptr;     // [in padded], multiplies the input before rounding
+    const float* bias = nullptr;          // [out padded]
+
+    std::size_t panels() const { return round_up(out, kPanel) / kPanel; }
+    std::size_t groups() const { return round_up(in, kGroup) / kGroup; }
+};
+
+struct Norm {
+    const float* weight = nullptr;  // [hidden]
+    const float* bias = nullptr;
+};
+
+struct Layer {
+    std::size_t heads = 0, qk_size = 0, value_size = 0, ffn = 0;
+    Matrix query_key_value;  // rows: queries, keys, values, each padded to a whole panel
+    Matrix output;           // without heads: a bias alone (in = 0)
+    Norm attention_norm;
+    Matrix up;
+    Matrix down;             // without neurons: a bias alone
+    Norm ffn_norm;
+
+    std::size_t queries() const { return heads * qk_size; }
+    std::size_t values() const { return heads * value_size; }
+    std::size_t key_at() const { return round_up(queries(), kPanel); }
+    std::size_t value_at() const { return 2 * key_at(); }
+    std::size_t row() const { return value_at() + round_up(values(), kPanel); }
+};
+
+struct Model {
+    Precision precision = Precision::fp32;
+    Activation activation = Activation::gelu;
+    std::size_t hidden = 0, vocab = 0, positions = 0, types = 0, classes = 0;
+    float epsilon = 0.0F;
+    const float* word_f32 = nullptr;         // [vocab, hidden]
+    const std::int8_t* word_i8 = nullptr;    // [vocab, hidden padded to 4]
+    const float* word_scale = nullptr;       // [vocab]
+    const float* position = nullptr;         // [positions, hidden]; row 0 is the first token's
+    const float* type = nullptr;             // [types, hidden], task row added; at least one row
+    Norm embedding_norm;
+    std::vector<Layer> layers;
+    Matrix pooler;
+    Matrix head;  // always FP32
+};
+
+}  // namespace thinfer

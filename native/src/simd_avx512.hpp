@@ -1,0 +1,63 @@
+// AVX-512 with VNNI: 16 floats or 64 codes a register.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+struct Simd {
+    using Real = __m512;
+    using Int = __m512i;
+    static constexpr std::size_t kWidth = 16;
+    static constexpr std::size_t kRows = 12;    // of a product's tile: 24 sums stay in registers
+    static constexpr std::size_t kVectors = 2;  // of a product's tile
+    static constexpr std::int32_t kZero = 128;  // code of 0
+
+    static __mmask16 first(std::size_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
+
+    static Real load(const float* p) { return _mm512_loadu_ps(p); }
+    static Real load_some(const float* p, std::size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
+    static void store(float* p, Real v) { _mm512_storeu_ps(p, v); }
+    static void store_some(float* p, Real v, std::size_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
+    static Real keep(Real v, std::size_t n) { return _mm512_maskz_mov_ps(first(n), v); }
+    static Real set(float v) { return _mm512_set1_ps(v); }
+    static Real add(Real a, Real b) { return _mm512_add_ps(a, b); }
+    static Real sub(Real a, Real b) { return _mm512_sub_ps(a, b); }
+    static Real mul(Real a, Real b) { return _mm512_mul_ps(a, b); }
+    static Real div(Real a, Real b) { return _mm512_div_ps(a, b); }
+    static Real fma(Real a, Real b, Real c) { return _mm512_fmadd_ps(a, b, c); }
+    static Real max(Real a, Real b) { return _mm512_max_ps(a, b); }
+    static Real min(Real a, Real b) { return _mm512_min_ps(a, b); }
+    static Real abs(Real a) { return _mm512_abs_ps(a); }
+    static Real copy_sign(Real size, Real sign) {
+        const Real bit = _mm512_set1_ps(-0.0F);
+        return _mm512_or_ps(_mm512_andnot_ps(bit, size), _mm512_and_ps(bit, sign));
+    }
+    static Real round(Real a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+    static Real times_power_of_two(Real a, Real n) { return _mm512_scalef_ps(a, n); }
+    static float sum(Real a) { return _mm512_reduce_add_ps(a); }
+    static float largest(Real a) { return _mm512_reduce_max_ps(a); }
+
+    static Int zero() { return _mm512_setzero_si512(); }
+    static Int load_codes(const std::int8_t* p) { return _mm512_loadu_si512(p); }
+    static Int spread(const std::uint8_t* p) {
+        std::int32_t four;
+        __builtin_memcpy(&four, p, sizeof four);
+        return _mm512_set1_epi32(four);
+    }
+    static Int dot(Int sum, Int inputs, Int weights) { return _mm512_dpbusd_epi32(sum, inputs, weights); }
+    static Int load_sums(const std::int32_t* p) { return _mm512_loadu_si512(p); }
+    // (sum - zero * column sum) as a float
+    static Real to_real(Int sum, Int column_sums) {
+        return _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_slli_epi32(column_sums, 7)));
+    }
+    // Rounds `n` of 16 values in -127 … 127 to codes around `kZero`.
+    static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
+        const Int whole = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(kZero));
+        _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(whole));
+    }
+    static Real load_bytes(const std::int8_t* p, std::size_t n) {
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), p)));
+    }
+};

@@ -1,0 +1,106 @@
+"""Our own engine: the whole classifier in one compiled call on a packed batch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import thinfer
+from thinfer.architecture import Architecture
+from thinfer.engine import _native
+from thinfer.engine.base import EngineInfo, EngineSpec, check_batch
+from thinfer.errors import EngineError
+from thinfer.text.batch import Batch
+
+__all__ = ["NativeEngine"]
+
+_PRECISIONS = ("fp32", "int8")
+
+
+class NativeEngine:
+    """Runs a `model.thinfer`, which is mapped and not read: processes share its pages.
+
+    Nothing is padded, and a text's logits have the same bits alone and in any batch, for one set
+    of kernels. `THINFER_ISA` forces a set (`avx512`, `avxvnni`, `avx2`, `scalar`).
+
+    Args:
+        folder: the bundle's root.
+        spec: its first file is the weight file.
+        architecture: the widths.
+        pad_id: not used.
+        threads: threads of one call.
+
+    Raises:
+        EngineError: the file is damaged or does not fit, or this processor lacks what
+            `THINFER_ISA` asks for.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: EngineSpec,
+        architecture: Architecture,
+        *,
+        pad_id: int,
+        threads: int,
+    ) -> None:
+        del pad_id
+        if spec.precision not in _PRECISIONS:
+            what = f"the native engine has no precision '{spec.precision}'"
+            raise EngineError(what, expected=", ".join(_PRECISIONS))
+        self._architecture = architecture
+        isa = os.environ.get("THINFER_ISA", "")
+        try:
+            engine = _native.Engine(str(folder / spec.files[0]), threads, isa)
+        except (ValueError, RuntimeError) as error:
+            what = f"the native engine cannot open '{spec.files[0]}'"
+            raise EngineError(what, got=str(error)) from error
+        found = (engine.positions, engine.vocab, engine.classes)
+        wanted = (architecture.max_length, architecture.vocab, architecture.classes)
+        if found != wanted:
+            what = f"'{spec.files[0]}' belongs to another model"
+            raise EngineError(
+                what, expected=f"positions, vocabulary, classes {wanted}", got=f"{found}"
+            )
+        self._engine: _native.Engine | None = engine
+        self._info = EngineInfo(
+            name="native",
+            precision=spec.precision,
+            threads=threads,
+            version=f"{thinfer.__version__} {engine.isa}",
+            max_length=architecture.max_length,
+            vocab=architecture.vocab,
+            classes=architecture.classes,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is; the version names the set of kernels."""
+        return self._info
+
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        """Compute the logits; see `Engine.run`.
+
+        Args:
+            batch: packed token ids.
+
+        Returns:
+            float32 `[sequences, classes]`.
+
+        Raises:
+            EngineError: the engine is closed.
+        """
+        check_batch(batch, self._architecture)
+        # `close` may come from another thread while this one runs: hold on to the engine.
+        engine = self._engine
+        if engine is None:
+            what = "the engine is closed"
+            raise EngineError(what)
+        return engine.run(batch.ids, batch.type_ids, batch.offsets)
+
+    def close(self) -> None:
+        """Free what the engine holds; calling it twice is harmless."""
+        self._engine = None
