@@ -14,12 +14,13 @@ from torch import nn
 
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
+from thinfer.compress.zeros import hold_zeros
 from thinfer.core.clock import Clock
 from thinfer.core.progress import Progress
 from thinfer.errors import DataError, UserError
 from thinfer.nn.checkpoint import Checkpoint
 from thinfer.nn.encoder import EncoderClassifier, Layer
-from thinfer.nn.loss import LossFn, Targets, make_teacher_loss
+from thinfer.nn.loss import Constraint, LossFn, Objective, Targets, make_teacher_loss
 from thinfer.nn.predict import Inputs, compute_logits
 from thinfer.nn.train import Encoded, TrainSettings, train_classifier
 from thinfer.text.batch import Batch
@@ -37,6 +38,7 @@ class DistillSettings:
         alpha: share of the teacher's logits in the class loss, 0 … 1; the rest is the labels'.
         hidden_weight: weight of the hidden states' relative squared error, ≥ 0; 0 leaves it out
             and saves running the teacher beside the student.
+        constraint: what the weights are held to; absent, the zeros of a sparse student stay.
     """
 
     train: TrainSettings = dataclasses.field(
@@ -45,6 +47,7 @@ class DistillSettings:
     temperature: float = 2.0
     alpha: float = 0.9
     hidden_weight: float = 1.0
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         if not self.temperature > 0 or not 0 <= self.alpha <= 1 or self.hidden_weight < 0:
@@ -78,7 +81,8 @@ def distill(
 
     Returns:
         The retrained state and its report; refused, with the state unchanged, when no epoch
-        answers more of `dev` right than the state did before.
+        answers more of `dev` right than the state did before (a gradual constraint, which takes
+        the last epoch, is never refused).
 
     Raises:
         DataError: student and teacher have another vocabulary, or other labels.
@@ -92,15 +96,17 @@ def distill(
     master = teacher.module().requires_grad_(False)
     train, taught = _answer(master, train, unlabelled, pad_id=teacher.pad_id)
     loss_fn = _make_loss(master, train.targets, taught, settings)
+    constraint = settings.constraint or hold_zeros(state)
+    is_gradual = constraint is not None and constraint.is_gradual
     before = _count_right(state.module(), dev, state.pad_id)
     trained, told = train_classifier(
         _as_checkpoint(state),
         train,
-        dev=dev,
+        dev=None if is_gradual else dev,
         settings=settings.train,
         progress=progress,
         clock=clock,
-        loss_fn=loss_fn,
+        loss_fn=Objective(loss_fn=loss_fn, constraint=constraint) if constraint else loss_fn,
     )
     after = _count_right(trained.model, dev, state.pad_id)
     details = {
@@ -113,7 +119,7 @@ def distill(
         "dev_right_after": after,
         "dev_rows": len(dev.batch),
     }
-    if after < before:
+    if after < before and not is_gradual:
         reason = f"retraining answered {after} of {len(dev.batch)} dev texts right, before {before}"
         return state, StepReport(step="distill", outcome="refused", reason=reason, details=details)
     report = StepReport(step="distill", outcome="applied", details=details)
