@@ -15,7 +15,15 @@ from thinfer.errors import DataError
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.nn.predict import Inputs
 
-__all__ = ["Constraint", "LossFn", "Objective", "Targets", "make_class_loss", "make_teacher_loss", "measure_accuracy"]
+__all__ = [
+    "Constraint",
+    "LossFn",
+    "Objective",
+    "Targets",
+    "make_class_loss",
+    "make_teacher_loss",
+    "measure_accuracy",
+]
 
 Targets = NDArray[np.int64] | NDArray[np.float32]
 LossFn = Callable[[EncoderClassifier, Inputs, NDArray[np.int64]], Tensor]

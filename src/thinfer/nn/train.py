@@ -159,7 +159,11 @@ def _check_targets(train: Encoded, classes: int) -> None:
 
 
 def _start_run(
-    checkpoint: Checkpoint, train: Encoded, *, settings: TrainSettings, loss_fn: LossFn | Objective | None
+    checkpoint: Checkpoint,
+    train: Encoded,
+    *,
+    settings: TrainSettings,
+    loss_fn: LossFn | Objective | None,
 ) -> _Run:
     device = choose_device(settings.device)
     model = copy.deepcopy(checkpoint.model).to(device)

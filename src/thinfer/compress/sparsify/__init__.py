@@ -1,4 +1,4 @@
-"""Set single weights of the encoder's matrices to zero: at once, or little by little in training."""
+"""Set single weights of the encoder's matrices to zero: at once, or in the course of training."""
 
 from thinfer.compress.sparsify.gradual import GradualSettings, Lesson, sparsify_gradually
 from thinfer.compress.sparsify.one_shot import SparsifySettings, sparsify

@@ -114,7 +114,9 @@ def _differentiate(
     hooks = []
     for name, linear in linears.items():
 
-        def keep(_: nn.Module, given: tuple[Tensor, ...], output: Tensor, name: str = name) -> Tensor:
+        def keep(
+            _: nn.Module, given: tuple[Tensor, ...], output: Tensor, name: str = name
+        ) -> Tensor:
             seen[name] = given[0].detach()
             made[name] = output if output.requires_grad else output.requires_grad_(True)
             return made[name]
@@ -145,7 +147,9 @@ def _answer(logits: Tensor, draws: np.random.Generator) -> Tensor:
     drawn = draws.random(texts)[:, None] * steps[:, -1:]
     pairs = np.minimum((steps <= drawn).sum(axis=1), len(first) - 1)
     rows = torch.arange(texts)
-    gap = logits[rows, torch.from_numpy(first[pairs])] - logits[rows, torch.from_numpy(second[pairs])]
+    gap = (
+        logits[rows, torch.from_numpy(first[pairs])] - logits[rows, torch.from_numpy(second[pairs])]
+    )
     weight = torch.from_numpy(steps[:, -1]).sqrt().float()
     return (weight * gap / _TEMPERATURE).sum()
 

@@ -183,9 +183,7 @@ def _by_magnitude(work: _Work) -> _Arrays:
     }
 
 
-def _by_fisher(
-    work: _Work, texts: Batch, rng: np.random.Generator
-) -> tuple[_Arrays, list[str]]:
+def _by_fisher(work: _Work, texts: Batch, rng: np.random.Generator) -> tuple[_Arrays, list[str]]:
     """Choose by the Fisher blocks; one ranking for all matrices takes a sweep of its own."""
     settings, notes = work.settings, dict[str, str]()
     seed = int(rng.integers(2**31))

@@ -38,7 +38,9 @@ class Pattern:
         is_grouped = self.group > 1
         if self.block < 1 or not 0 <= self.keep <= self.group or (is_grouped and self.block > 1):
             what = "the pattern of zeros is impossible"
-            raise UserError(what, expected="'unstructured', '1x4', or 'N:M' with N ≤ M", got=str(self))
+            raise UserError(
+                what, expected="'unstructured', '1x4', or 'N:M' with N ≤ M", got=str(self)
+            )
 
     @property
     def name(self) -> str:

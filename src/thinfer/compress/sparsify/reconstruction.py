@@ -91,7 +91,7 @@ def rebuild_matrices(
 def _products(
     block: Block, states: Tensor, packed: Packed, weights: tuple[Tensor, Tensor]
 ) -> Iterator[tuple[str, nn.Linear, Tensor, Tensor]]:
-    """Give name, layer, inputs and token weights of each matrix, inputs taken when it is its turn."""
+    """Give name, layer, inputs and token weights of each matrix, inputs read when its turn is."""
     if block.is_empty or not isinstance(block.projection, nn.Linear):
         return
     read, everything = weights
