@@ -168,9 +168,10 @@ def _start_run(
     device = choose_device(settings.device)
     model = copy.deepcopy(checkpoint.model).to(device)
     model.set_dropout(settings.dropout)
-    smoothing, constraint = settings.label_smoothing, None
+    smoothing = settings.label_smoothing
+    constraint: Constraint | None = None
     if isinstance(loss_fn, Objective):
-        loss_fn, constraint = loss_fn.loss_fn, loss_fn.constraint
+        constraint, loss_fn = loss_fn.constraint, loss_fn.loss_fn
     return _Run(
         model=model,
         optimizer=_make_optimizer(model, settings),

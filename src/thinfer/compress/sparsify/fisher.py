@@ -156,7 +156,7 @@ def _answer(logits: Tensor, draws: np.random.Generator) -> Tensor:
 
 def _add_products(total: Tensor, gradient: Tensor, size: int) -> None:
     padded = functional.pad(gradient, (0, -gradient.shape[2] % size))
-    blocks = padded.unflatten(2, (-1, size)).flatten(1, 2).transpose(0, 1)  # [blocks, texts, size]
+    blocks = padded.reshape(len(padded), -1, size).transpose(0, 1)  # [blocks, texts, size]
     total.baddbmm_(blocks.transpose(1, 2), blocks)
 
 
@@ -186,9 +186,8 @@ def damp_fisher(matrices: Tensor, ratio: float) -> BlockFisher:
         return BlockFisher(matrices=matrices + eye, size=size, damping=ratio, note=note)
     for attempt in range(_TRIES):
         damped = matrices + eye * (used * mean)
-        failed = sum(
-            int((torch.linalg.cholesky_ex(part)[1] != 0).sum()) for part in damped.split(_SOLVED)
-        )
+        parts = torch.split(damped, _SOLVED)
+        failed = sum(int(torch.linalg.cholesky_ex(part)[1].count_nonzero()) for part in parts)
         if not failed:
             note = f"damping raised to {used:g}" if attempt else ""
             return BlockFisher(matrices=damped, size=size, damping=used, note=note)
@@ -216,14 +215,14 @@ def score_fisher(weight: Tensor, fisher: BlockFisher, pattern: Pattern) -> Tenso
     rows = _blocks_of(weight, fisher.size)
     unit = pattern.block
     scores = []
-    for part, matrix in zip(rows.split(_SOLVED), fisher.matrices.split(_SOLVED), strict=True):
+    for part, matrix in zip(*_in_parts(rows, fisher.matrices), strict=True):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
         if unit == 1:
             scores.append(part.square() / (2.0 * inverse.diagonal(dim1=1, dim2=2)))
             continue
-        own = inverse.unflatten(2, (-1, unit)).unflatten(1, (-1, unit))
+        own = inverse.reshape(len(part), fisher.size // unit, unit, fisher.size // unit, unit)
         own = own.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)  # [blocks, units, unit, unit]
-        values = part.unflatten(1, (-1, unit))
+        values = part.reshape(len(part), -1, unit)
         solved = torch.linalg.solve(own, values)
         scores.append((0.5 * values * solved).flatten(1))
     return torch.cat(scores).view(len(weight), -1)[:, : weight.shape[1]]
@@ -242,13 +241,14 @@ def update_fisher(weight: Tensor, fisher: BlockFisher, stays: Tensor) -> Tensor:
     """
     rows, kept = _blocks_of(weight, fisher.size), _blocks_of(stays, fisher.size)
     parts = []
-    split = (part.split(_SOLVED) for part in (rows, kept, fisher.matrices))
-    for part, stay, matrix in zip(*split, strict=True):
+    for part, stay, matrix in zip(*_in_parts(rows, kept, fisher.matrices), strict=True):
         # Rows and columns of what goes are replaced by those of the identity.
         both = stay[:, :, None] & stay[:, None, :]
         system = matrix * both + torch.diag_embed((~stay).float())
         goal = (matrix @ part[:, :, None]) * stay[:, :, None]
         solved = torch.cholesky_solve(goal, torch.linalg.cholesky(system))[:, :, 0]
+        # A block that loses nothing stays as it is, to the bit.
+        solved = torch.where(stay.all(1, keepdim=True), part, solved)
         parts.append(solved.masked_fill(~stay, 0.0))
     return torch.cat(parts).view(len(weight), -1)[:, : weight.shape[1]]
 
@@ -256,4 +256,8 @@ def update_fisher(weight: Tensor, fisher: BlockFisher, stays: Tensor) -> Tensor:
 def _blocks_of(matrix: Tensor, size: int) -> Tensor:
     """Give the rows in blocks, `[out · blocks, size]`, the last of a row filled up with 0."""
     padded = functional.pad(matrix, (0, -matrix.shape[1] % size))
-    return padded.unflatten(1, (-1, size)).flatten(0, 1)
+    return padded.reshape(-1, size)
+
+
+def _in_parts(*arrays: Tensor) -> list[tuple[Tensor, ...]]:
+    return [torch.split(array, _SOLVED) for array in arrays]

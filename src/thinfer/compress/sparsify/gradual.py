@@ -215,7 +215,7 @@ def _in_one_training(
 
 
 def _fits(state: State, name: str, settings: GradualSettings) -> bool:
-    return state.weights[name].shape[1] % settings.zeros.pattern.step == 0
+    return int(state.weights[name].shape[1]) % settings.zeros.pattern.step == 0
 
 
 def _in_stages(

@@ -100,7 +100,7 @@ def choose_stays(
     if is_global and len(units) > 1:
         gone = _lowest(torch.cat([unit.flatten() for unit in units.values()]), sparsity)
         sizes = [unit.numel() for unit in units.values()]
-        parts = dict(zip(units, gone.split(sizes), strict=True))
+        parts = dict(zip(units, torch.split(gone, sizes), strict=True))
     else:
         parts = {name: _lowest(unit.flatten(), sparsity) for name, unit in units.items()}
     return {
@@ -112,11 +112,11 @@ def choose_stays(
 def score_units(scores: Tensor, pattern: Pattern) -> Tensor:
     """Give the loss of each unit, `[out, in / block]`; infinite where the unit has to stay."""
     if pattern.group > 1:
-        groups = scores.unflatten(1, (-1, pattern.group))  # [out, groups, group]
+        groups = scores.reshape(len(scores), -1, pattern.group)  # [out, groups, group]
         rank = groups.argsort(dim=2, stable=True).argsort(dim=2)
         must_stay = rank >= pattern.group - pattern.keep
         return groups.masked_fill(must_stay, torch.inf).flatten(1)
-    return scores.unflatten(1, (-1, pattern.block)).sum(2)
+    return scores.reshape(len(scores), -1, pattern.block).sum(2)
 
 
 def _lowest(units: Tensor, sparsity: float) -> Tensor:
