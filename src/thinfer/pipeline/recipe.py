@@ -172,10 +172,6 @@ class Recipe:
     def __post_init__(self) -> None:
         _check_order(self.steps)
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """Give the steps with their kinds, as the TOML file has them."""
-        return [{"kind": step.NAME, **dataclasses.asdict(step)} for step in self.steps]
-
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe and check all that can be checked without a model.

@@ -92,3 +92,27 @@ def _smoothed(each: InputRange, weights: dict[str, Any], name: str) -> InputRang
 def test_a_file_that_lost_zeros_is_refused(found: FileZeros) -> None:
     with pytest.raises(InternalError, match="did not keep the zeros"):
         require_zeros(found, zeros=10, weights=20, name="a file")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_files_of_openvino_hold_them_too(
+    tmp_path: Path, precision: Literal["fp32", "int8"]
+) -> None:
+    openvino = pytest.importorskip("openvino", reason="not installed")
+    pytest.importorskip("nncf", reason="not installed")
+    shape = SHAPES["even"]
+    weights = sparse_weights(shape, 0.5)
+    request = ExportRequest(
+        weights=weights,
+        architecture=shape,
+        folder=tmp_path,
+        pad_id=0,
+        calibration=random_batch(shape),
+    )
+    spec = write_engine("openvino", precision, request)
+    model = openvino.Core().read_model(str(tmp_path / spec.files[0]))
+    stored = [np.array(op.data) for op in model.get_ops() if op.get_type_name() == "Constant"]
+    for name in list_matrices(weights):
+        wanted = weights[name].T
+        alike = [array for array in stored if array.shape == wanted.shape]
+        assert any((array[wanted == 0.0] == 0).all() for array in alike), name
