@@ -70,10 +70,10 @@ def test_a_block_is_four_inputs_of_one_output_row() -> None:
 def test_every_group_keeps_its_n_largest(text: str, kept: int) -> None:
     pattern, scores = parse_pattern(text), drawn(6, 16)
     stays = choose_stays({"": scores}, pattern, pattern.most, is_global=False)[""]
-    groups = stays.unflatten(1, (-1, 4))
+    groups = stays.reshape(6, -1, 4)
     assert (groups.sum(2) == kept).all()
     if 0 < kept < 4:
-        values = scores.unflatten(1, (-1, 4))
+        values = scores.reshape(6, -1, 4)
         assert float(values[groups].min()) >= 0
         lowest_kept = values.masked_fill(~groups, 9.0).amin(2)
         assert (lowest_kept >= values.masked_fill(groups, -1.0).amax(2)).all()
