@@ -32,6 +32,9 @@ def command(
     speedups: Annotated[
         str | None, typer.Option(help="Like 1.5,2,4: to the dense form in the same engine.")
     ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="TOML file of steps that make one further state.")
+    ] = None,
     latency_table: Annotated[
         Path | None, typer.Option(help="Prices of widths: read, or measured and written here.")
     ] = None,
@@ -69,6 +72,7 @@ def command(
 ) -> None:
     """Compress a classifier under a quality floor; dev chooses, test judges."""
     from thinfer.core.clock import SystemClock
+    from thinfer.pipeline.recipe import read_recipe
     from thinfer.pipeline.request import CompressRequest, DataRequest, parse_speedups, parse_widths
     from thinfer.pipeline.run import compress
 
@@ -87,6 +91,7 @@ def command(
         floors=tuple(floor or ()),
         widths=parse_widths(widths) if widths else (),
         speedups=parse_speedups(speedups) if speedups else (),
+        recipe=read_recipe(recipe) if recipe else None,
         latency_table=latency_table,
         retrain=retrain,  # type: ignore[arg-type]  # checked by the request
         augment=augment,

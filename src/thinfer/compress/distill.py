@@ -9,9 +9,11 @@ from thinfer.compress.objective import DistillSettings, make_objectives
 from thinfer.compress.relations import choose_pair
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
+from thinfer.compress.zeros import hold_zeros
 from thinfer.core.clock import Clock
 from thinfer.core.progress import Progress
 from thinfer.errors import DataError
+from thinfer.nn.loss import Objective
 from thinfer.nn.train import Encoded, train_classifier
 from thinfer.text.batch import Batch
 
@@ -44,7 +46,8 @@ def distill(
     Returns:
         The retrained state and its report; refused, with the state unchanged, when the best epoch
         answers fewer of `dev` right than the state did before; degraded when relations were
-        asked for and no layer has any.
+        asked for and no layer has any. A gradual constraint takes the last epoch, which is
+        never refused.
 
     Raises:
         DataError: student and teacher have another vocabulary, or other labels.
@@ -61,14 +64,16 @@ def distill(
     pair = choose_pair(state.architecture, teacher.architecture, settings.relation_layers)
     (loss_fn,) = make_objectives(master, train.targets, taught, settings=settings, pairs=[pair])
     before = count_right(state.module(), dev, state.pad_id)
+    constraint = settings.constraint or hold_zeros(state)
+    is_gradual = constraint is not None and constraint.is_gradual
     trained, told = train_classifier(
         as_checkpoint(state),
         train,
-        dev=dev,
+        dev=None if is_gradual else dev,
         settings=settings.train,
         progress=progress,
         clock=clock,
-        loss_fn=loss_fn,
+        loss_fn=Objective(loss_fn=loss_fn, constraint=constraint) if constraint else loss_fn,
     )
     after = count_right(trained.model, dev, state.pad_id)
     details = {
@@ -82,7 +87,7 @@ def distill(
         "dev_rows": len(dev.batch),
         "relation_layers": pair if settings.relation_weight else None,
     }
-    if after < before:
+    if after < before and not is_gradual:
         reason = f"retraining answered {after} of {len(dev.batch)} dev texts right, before {before}"
         return state, StepReport(step="distill", outcome="refused", reason=reason, details=details)
     report = StepReport(step="distill", outcome="applied", details=details)

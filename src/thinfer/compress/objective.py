@@ -15,7 +15,7 @@ from torch import nn
 from thinfer.compress.relations import compare_relations, recorded_projections
 from thinfer.errors import UserError
 from thinfer.nn.encoder import EncoderClassifier, Layer
-from thinfer.nn.loss import LossFn, Targets, make_teacher_loss
+from thinfer.nn.loss import Constraint, LossFn, Targets, make_teacher_loss
 from thinfer.nn.predict import Inputs
 from thinfer.nn.train import TrainSettings
 
@@ -36,6 +36,7 @@ class DistillSettings:
         relation_heads: most heads that relations are split into, ≥ 1.
         relation_layers: (layer of the student, layer of the teacher) whose relations are compared;
             absent: chosen by `relations.choose_pair`.
+        constraint: what the weights are held to; absent, the zeros of a sparse student stay.
     """
 
     train: TrainSettings = dataclasses.field(
@@ -47,6 +48,7 @@ class DistillSettings:
     relation_weight: float = 0.0
     relation_heads: int = 12
     relation_layers: tuple[int, int] | None = None
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         weights = min(self.hidden_weight, self.relation_weight)

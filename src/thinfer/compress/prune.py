@@ -27,6 +27,7 @@ from thinfer.compress.step import StepReport
 from thinfer.compress.stitch import Stitcher
 from thinfer.compress.surgery import cut
 from thinfer.compress.walk import pack
+from thinfer.compress.zeros import is_sparse
 from thinfer.core.progress import Progress, SilentProgress
 from thinfer.errors import DataError, UserError
 from thinfer.text.batch import Batch
@@ -90,7 +91,11 @@ def prune_to(
 
     Raises:
         DataError: state, ladders and calibration do not belong together.
+        UserError: the state is sparse, and the refit would fill its zeros.
     """
+    if target.is_refitted and is_sparse(state):
+        what = "the refit after pruning would fill the zeros of a sparse model"
+        raise UserError(what, expected="pruning before sparsification", do="change the order")
     if state.architecture != ladders.architecture:
         what = "the ladders were built on another architecture"
         raise DataError(what, expected=str(ladders.architecture), got=str(state.architecture))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,10 +15,40 @@ from thinfer.errors import DataError
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.nn.predict import Inputs
 
-__all__ = ["LossFn", "Targets", "make_class_loss", "make_teacher_loss", "measure_accuracy"]
+__all__ = [
+    "Constraint",
+    "LossFn",
+    "Objective",
+    "Targets",
+    "make_class_loss",
+    "make_teacher_loss",
+    "measure_accuracy",
+]
 
 Targets = NDArray[np.int64] | NDArray[np.float32]
 LossFn = Callable[[EncoderClassifier, Inputs, NDArray[np.int64]], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Constraint:
+    """What the weights are held to in a training.
+
+    Attributes:
+        apply: called with the model and the share of all steps done, above 0 … 1, after each step
+            of the optimiser; changes the weights in place.
+        is_gradual: only the last epoch's weights meet it, so `dev` does not choose an epoch.
+    """
+
+    apply: Callable[[EncoderClassifier, float], None]
+    is_gradual: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Objective:
+    """A loss together with what the weights are held to."""
+
+    loss_fn: LossFn
+    constraint: Constraint
 
 
 def make_class_loss(targets: Targets, *, label_smoothing: float = 0.0) -> LossFn:

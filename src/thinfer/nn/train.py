@@ -18,7 +18,7 @@ from thinfer.errors import DataError
 from thinfer.nn.checkpoint import Checkpoint
 from thinfer.nn.device import choose_device, wants_bf16
 from thinfer.nn.encoder import EncoderClassifier
-from thinfer.nn.loss import LossFn, make_class_loss, measure_accuracy
+from thinfer.nn.loss import Constraint, LossFn, Objective, make_class_loss, measure_accuracy
 from thinfer.nn.predict import compute_logits, pad_inputs
 from thinfer.nn.schedule import TrainSettings, list_epoch_batches, scale_rate
 from thinfer.nn.train_state import TrainState, describe_training, read_state, write_state
@@ -81,6 +81,7 @@ class _Run:
     pad_id: int
     use_bf16: bool
     loss_fn: LossFn
+    constraint: Constraint | None = None
 
 
 def train_classifier(
@@ -92,7 +93,7 @@ def train_classifier(
     progress: Progress,
     clock: Clock,
     resume_folder: Path | None = None,
-    loss_fn: LossFn | None = None,
+    loss_fn: LossFn | Objective | None = None,
 ) -> tuple[Checkpoint, TrainReport]:
     """Train a copy of a checkpoint and give the epoch that was best on dev.
 
@@ -106,7 +107,8 @@ def train_classifier(
         resume_folder: keeps the state after each epoch; a run that finds one of the same
             training there goes on from it and ends with the same weights as an unbroken run.
         loss_fn: `(model, inputs, rows) -> loss`; absent: cross entropy, or binary cross entropy
-            where targets are float. Not part of the resumed state's identity.
+            where targets are float. An `Objective` also says what the weights are held to after
+            each step. Not part of the resumed state's identity.
 
     Returns:
         The trained checkpoint in inference mode, and how it went.
@@ -157,12 +159,19 @@ def _check_targets(train: Encoded, classes: int) -> None:
 
 
 def _start_run(
-    checkpoint: Checkpoint, train: Encoded, *, settings: TrainSettings, loss_fn: LossFn | None
+    checkpoint: Checkpoint,
+    train: Encoded,
+    *,
+    settings: TrainSettings,
+    loss_fn: LossFn | Objective | None,
 ) -> _Run:
     device = choose_device(settings.device)
     model = copy.deepcopy(checkpoint.model).to(device)
     model.set_dropout(settings.dropout)
     smoothing = settings.label_smoothing
+    constraint: Constraint | None = None
+    if isinstance(loss_fn, Objective):
+        constraint, loss_fn = loss_fn.constraint, loss_fn.loss_fn
     return _Run(
         model=model,
         optimizer=_make_optimizer(model, settings),
@@ -170,6 +179,7 @@ def _start_run(
         pad_id=checkpoint.tokenizer.pad_id,
         use_bf16=wants_bf16(settings.precision, device),
         loss_fn=loss_fn or make_class_loss(train.targets, label_smoothing=smoothing),
+        constraint=constraint,
     )
 
 
@@ -200,11 +210,14 @@ def _run_epoch(
     # the same, and given back as it was found.
     with torch.random.fork_rng(devices=devices), progress.task(label, len(batches)) as advance:
         torch.manual_seed(settings.seed * 100_003 + epoch)
+        steps = settings.epochs * len(batches)
         for step, rows in enumerate(batches):
-            rate = scale_rate(epoch * len(batches) + step, settings.epochs * len(batches), settings)
+            rate = scale_rate(epoch * len(batches) + step, steps, settings)
             for group in run.optimizer.param_groups:
                 group["lr"] = settings.learning_rate * rate
             total += _step(run, train, rows)
+            if run.constraint is not None:
+                run.constraint.apply(run.model, (epoch * len(batches) + step + 1) / steps)
             advance(1)
             if is_late():
                 must_stop = True

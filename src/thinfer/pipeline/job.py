@@ -72,7 +72,7 @@ class Job:
     @property
     def is_explored(self) -> bool:
         """Whether the time that was given is spent on a search over everything."""
-        is_named = bool(self.request.widths or self.request.speedups)
+        is_named = bool(self.request.widths or self.request.speedups or self.request.recipe)
         return self.deadline_s is not None and not is_named
 
     def minutes_left(self) -> float:

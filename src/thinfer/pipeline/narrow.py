@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 
 from thinfer.engine.pool import choose_parallel
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.cutter import Cutter
+from thinfer.pipeline.follow import follow_recipe
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.latency import LatencyTable, load_table, save_table
 from thinfer.pipeline.price import TableRequest, measure_table
@@ -15,7 +17,9 @@ from thinfer.pipeline.request import WIDTHS
 from thinfer.pipeline.states import StateTrial, try_state
 from thinfer.pipeline.workspace import LATENCY_TABLE
 
-__all__ = ["find_table", "halve_gap", "narrow_states"]
+__all__ = ["RECIPE", "find_table", "halve_gap", "narrow_states"]
+
+RECIPE = "recipe"  # name of the state that `--recipe` makes
 
 # Where the user names no width, those of the request are tried while the FP32 form still clears the
 # floor. Then the gap between the narrowest that cleared and the next one that did not is halved, so
@@ -79,10 +83,14 @@ def narrow_states(
             the state after it is wanted.
 
     Yields:
-        One state a width and a speed-up; without any of the user's, from wide to narrow until
-        the FP32 form lies below a floor twice in a row, and then in between.
+        One state a width and a speed-up, and the recipe's; without any of the user's, from wide
+        to narrow until the FP32 form lies below a floor twice in a row, and then in between.
     """
-    cutter = Cutter(job, dense, table, lambda learned: _keep_table(job, learned))
+
+    def keep_table(learned: LatencyTable) -> None:
+        _keep_table(job, learned)
+
+    cutter, recipe = Cutter(job, dense, table, keep_table), job.request.recipe
 
     def cut(width: Fraction) -> StateTrial:
         name = _name(width)
@@ -99,7 +107,10 @@ def narrow_states(
             lambda speedup=speedup: cutter.to_speedup(speedup),  # type: ignore[misc]  # default binds the loop's value
         )
         yield try_state(job, name, state)
-    if job.request.widths or job.request.speedups:
+    if recipe is not None:
+        make = partial(follow_recipe, job, dense, table, keep_table, recipe)
+        yield try_state(job, RECIPE, job.workspace.state(RECIPE, dense.state, make))
+    if job.request.widths or job.request.speedups or recipe:
         return
     tried: list[Fraction] = []
     missed = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from thinfer.errors import UserError
+from thinfer.pipeline.recipe import Recipe
 
 __all__ = ["WIDTHS", "CompressRequest", "DataRequest", "parse_speedups", "parse_widths"]
 
@@ -52,6 +53,7 @@ class CompressRequest:
         floors: floor expressions; none = the default floors of the labels.
         widths: encoder cost that shall stay, each in 0 … 1; empty = found by trying.
         speedups: throughput to the dense form's in the same engine, each over 1.
+        recipe: steps of one further state; with it alone, no widths are found by trying.
         latency_table: prices of widths: read where the file exists, else written to it.
         retrain: `none`; `short`: distillation after pruning; `full`: pruned in two cuts, distilled
             after each, for longer; `adaptive`: all widths trained together in one set of weights.
@@ -77,6 +79,7 @@ class CompressRequest:
     floors: tuple[str, ...] = ()
     widths: tuple[Fraction, ...] = ()
     speedups: tuple[float, ...] = ()
+    recipe: Recipe | None = None
     latency_table: Path | None = None
     retrain: Literal["none", "short", "full", "adaptive"] = "none"
     augment: int = 0

@@ -23,6 +23,7 @@ from thinfer.pipeline.data import DataSets, load_sets
 from thinfer.pipeline.dropped import predict_speedups
 from thinfer.pipeline.factors import measure_factors
 from thinfer.pipeline.finish import problem_type_of
+from thinfer.pipeline.follow import check_recipe
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import judge_on_test
 from thinfer.pipeline.original import build_baseline, build_original, state_of
@@ -55,6 +56,8 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
     """
     started = clock.monotonic()
     check_place(request.out)
+    if request.recipe is not None:
+        check_recipe(request.recipe)
     checkpoint = load_checkpoint(request.model)
     labels = LabelSet(checkpoint.labels, normal=request.data.normal_label)
     sets = load_sets(request.data, labels)

@@ -23,10 +23,11 @@ from thinfer.pipeline.fallback import fall_back
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.latency import LatencyTable
-from thinfer.pipeline.narrow import find_table
+from thinfer.pipeline.narrow import RECIPE, find_table
 from thinfer.pipeline.quantaware import SUFFIX
 from thinfer.pipeline.shorten import shorten_best
 from thinfer.pipeline.source import list_states
+from thinfer.pipeline.sparsity import describe_sparsity
 from thinfer.pipeline.states import StateTrial, dense_state
 from thinfer.pipeline.workspace import keep_array, keep_json
 
@@ -98,7 +99,8 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
         job, trial, priced, table=table, left=left, is_cleared=is_cleared, dropped=dropped
     )
     for narrow in states:
-        keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, engines))
+        within = () if narrow.name == RECIPE else engines
+        keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, within))
         if left() <= 0 and not job.is_explored:  # a search ends by itself, and names the rest
             break
     if left() <= 0:
@@ -174,12 +176,13 @@ def _forms_of(
     proven: set[tuple[str, Precision]],
     engines: Sequence[str] = (),
 ) -> Iterator[tuple[Candidate, StateTrial]]:
-    """Give the forms of a state: all of the dense one, of a narrower one what can still win.
+    """Give the forms of a state: all of the dense one and of a recipe's, else what can still win.
 
     Lower precision comes first there, and a higher one is made only while no lower one of the
     same engine has cleared the floors at any width: it would be the slower of two that hold.
     """
     is_dense = trial.state.architecture.layers == job.original.architecture.layers
+    is_dense = is_dense or trial.name == RECIPE
     engines = engines or job.engines
     with job.progress.task(f"candidates of {trial.name}", len(engines)) as advance:
         for engine in engines:
@@ -243,6 +246,7 @@ def describe_candidate_cost(job: Job, candidate: Candidate) -> None:
         dev_metrics=None,
         peak_rss_bytes=None,
         refused=None,
+        sparsity=describe_sparsity(candidate),
     )
 
 

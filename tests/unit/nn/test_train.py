@@ -23,7 +23,7 @@ from thinfer.nn import (
     make_teacher_loss,
     train_classifier,
 )
-from thinfer.nn.loss import measure_accuracy
+from thinfer.nn.loss import Constraint, Objective, make_class_loss, measure_accuracy
 from thinfer.nn.predict import Inputs
 from thinfer.nn.presets import draw_encoder
 from thinfer.nn.train_state import read_state
@@ -293,3 +293,31 @@ def test_a_loss_that_explodes_is_refused() -> None:
             clock=ManualClock(),
             loss_fn=spoilt,
         )
+
+
+def test_a_constraint_holds_after_every_step_and_at_the_end() -> None:
+    shares: list[float] = []
+
+    def clear(model: EncoderClassifier, done: float) -> None:
+        shares.append(done)
+        with torch.no_grad():
+            model.pooler.weight[:3] = 0.0
+
+    objective = Objective(
+        loss_fn=make_class_loss(TRAIN.targets), constraint=Constraint(apply=clear)
+    )
+    settings = dataclasses.replace(SETTINGS, epochs=2)
+    trained, _ = train_classifier(
+        make_checkpoint(),
+        TRAIN,
+        dev=DEV,
+        settings=settings,
+        progress=Notes(),
+        clock=ManualClock(),
+        loss_fn=objective,
+    )
+    np.testing.assert_allclose(shares, np.arange(1, 25) / 24)
+    weight = trained.model.weights()["pooler.weight"]
+    assert (weight[:3] == 0.0).all()
+    assert (weight[3:] != 0.0).all()
+    assert trained.model.weights()["head.weight"].any()

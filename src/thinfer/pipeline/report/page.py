@@ -26,6 +26,7 @@ from thinfer.pipeline.report.sections import (
     show_side_by_side,
     show_warnings,
 )
+from thinfer.pipeline.report.sparsity import SPARSITY_NOTE, show_sparsity
 from thinfer.pipeline.report.wording import show_bytes, show_percent, show_ratio, show_seconds
 
 __all__ = ["render_report"]
@@ -99,6 +100,7 @@ def _sections(
             draw_factors(factors, result.get("speedup")) if factors else Html(""),
         ),
         _section("changes", "What was changed", "", show_changes(result)),
+        _section("sparsity", "Zeros inside the matrices", SPARSITY_NOTE, show_sparsity(result)),
         _section("beside", "Side by side", _BESIDE_NOTE, show_side_by_side(result)),
         _section("again", "Do it again", "", _command(command) if command else Html("")),
         _section("facts", "Data and machine", "", show_facts(result)),
