@@ -52,8 +52,8 @@ def measure_factors(
     cut = build_plain(job.workspace, "cut-embeddings", dense.state, grouping="length")
     rows = (original.state.architecture.vocab, dense.state.architecture.vocab)
     chain.append(("vocabulary", cut, f"{rows[0]:,} → {rows[1]:,} token rows"))
-    whole = replace(form, state=dense.name, precision="fp32", kept_fp32=())
-    middle = _form(job, dense, whole, tried)
+    exact = replace(form, state=dense.name, precision="fp32", kept_fp32=())
+    middle = _form(job, dense, exact, tried)
     chain.append(("engine", middle, f"ONNX Runtime's own optimisation → {form.engine}, FP32"))
     lower = _form(job, dense, replace(form, state=dense.name), tried)
     kept = f", {len(form.kept_fp32)} blocks stay in FP32" if form.kept_fp32 else ""
