@@ -138,12 +138,7 @@ def halve(
         ranked = sorted(range(len(seen)), key=lambda place: (seen[place][1].order, place))
         is_last = rung + 1 == ladder.rungs
         most = ladder.finalists if is_last else math.ceil(len(left) / ladder.eta)
-        goes_on = [
-            place
-            for place in ranked[:most]
-            # Below the floor something may still be repaired later; on the last rung nothing is.
-            if seen[place][1].is_within or not is_last
-        ]
+        goes_on = _promote(ranked, [score for _, score in seen], most, is_last=is_last)
         for place in ranked:
             if place not in goes_on:
                 configuration, score = seen[place]
@@ -152,6 +147,25 @@ def halve(
         dropped += [_drop(each, rung, None, "no time was left to look at it") for each in unseen]
         left = [seen[place][0] for place in goes_on]
     return Halved(finalists=tuple(left), dropped=tuple(dropped))
+
+
+def _promote(
+    ranked: Sequence[int], scores: Sequence[Score], most: int, *, is_last: bool
+) -> list[int]:
+    """Give the places of those that go on, the most promising first.
+
+    Before the last rung one place is kept for the surest, whatever its speed: the fastest that
+    seem to hold the floor on few rows are also the likeliest to miss it on more.
+    """
+    if is_last:  # below the floor nothing is repaired any more
+        return [place for place in ranked[:most] if scores[place].is_within]
+    goes_on = list(ranked[:most])
+    if most < 2 or len(ranked) <= most:
+        return goes_on
+    surest = min(ranked, key=lambda place: (-scores[place].quality, *scores[place].order))
+    if surest not in goes_on:
+        goes_on[-1] = surest
+    return goes_on
 
 
 def _look(

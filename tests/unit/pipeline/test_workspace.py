@@ -57,8 +57,9 @@ def test_a_piece_that_failed_half_way_is_not_there(request_: CompressRequest) ->
     assert not workspace.folder("candidates/one").exists()
 
 
-def test_without_resume_the_work_begins_anew(request_: CompressRequest) -> None:
-    place = Workspace(request_).piece("candidates/one", lambda folder: None)
+@pytest.mark.parametrize("part", ["states", "candidates", "best", "rungs"])
+def test_without_resume_the_work_begins_anew(request_: CompressRequest, part: str) -> None:
+    place = Workspace(request_).piece(f"{part}/one", lambda folder: None)
     Workspace(request_)
     assert not place.exists()
 
