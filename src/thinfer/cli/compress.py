@@ -35,6 +35,9 @@ def command(
     latency_table: Annotated[
         Path | None, typer.Option(help="Prices of widths: read, or measured and written here.")
     ] = None,
+    reduce_ranks: Annotated[
+        bool, typer.Option("--reduce-ranks", help="Heads may get fewer dimensions too.")
+    ] = False,
     retrain: Annotated[
         str, typer.Option(help="none, short (distil after pruning) or full (in two cuts).")
     ] = "none",
@@ -85,6 +88,7 @@ def command(
         widths=parse_widths(widths) if widths else (),
         speedups=parse_speedups(speedups) if speedups else (),
         latency_table=latency_table,
+        reduce_ranks=reduce_ranks,
         retrain=retrain,  # type: ignore[arg-type]  # checked by the request
         precisions=tuple(precision or ("auto",)),
         engines=tuple(engine or ("auto",)),

@@ -13,7 +13,15 @@ from thinfer.compress.lowrank import factor_values
 from thinfer.compress.state import Weights
 from thinfer.errors import DataError
 
-__all__ = ["HeadFit", "HeadOption", "ScoreForm", "SizedHeads", "offer_options", "resize_attention"]
+__all__ = [
+    "HeadFit",
+    "HeadOption",
+    "ScoreForm",
+    "SizedHeads",
+    "list_sizes",
+    "offer_options",
+    "resize_attention",
+]
 
 Matrix = NDArray[np.float64]
 
@@ -105,6 +113,16 @@ def offer_options(shape: LayerShape) -> tuple[HeadOption, ...]:
         for value_size in _sizes(own[1])
         if (qk_size, value_size) != own
     )
+
+
+def list_sizes(shape: LayerShape) -> tuple[int, ...]:
+    """Give the smaller sizes that any option of a layer may have, rising.
+
+    Args:
+        shape: of the layer.
+    """
+    smaller = {*_sizes(shape.qk_size)[1:], *_sizes(shape.value_size)[1:]}
+    return tuple(sorted(smaller))
 
 
 def _sizes(size: int) -> tuple[int, ...]:

@@ -87,9 +87,10 @@ def factor_scores(queries: Matrix, keys: Matrix, rank: int) -> ScoreFactors:
     # A direction that never occurs gets a row of zeros: dividing by its noise would blow it up.
     counts = values[:rank] > _NOTHING * max(float(values[0]), np.finfo(np.float64).tiny)
     scale = np.where(counts, 1.0 / np.sqrt(np.where(counts, values[:rank], 1.0)), 0.0)
+    even = _even_out(rank)
     return ScoreFactors(
-        query=(rank / size) ** 0.5 * scale[:, None] * (right[:rank] @ roots[1]),
-        key=scale[:, None] * (left[:, :rank].T @ roots[0]),
+        query=(rank / size) ** 0.5 * even @ (scale[:, None] * (right[:rank] @ roots[1])),
+        key=even @ (scale[:, None] * (left[:, :rank].T @ roots[0])),
         loss=float(np.sum(values[rank:] ** 2)),
     )
 
@@ -120,6 +121,7 @@ def factor_values(weight: Matrix, inverse: Matrix, size: int, rank: int) -> Valu
         # Heads done before are `rank` wide by now.
         chosen = slice(head * rank, head * rank + size)
         turn = _turn(scaled[:, chosen], rest[chosen, chosen], rank)  # [size, size], orthonormal
+        turn[:rank] = _even_out(rank) @ turn[:rank]
         maps[head] = turn[:rank]
         scaled[:, chosen] = scaled[:, chosen] @ turn.T
         rest[chosen] = turn @ rest[chosen]
@@ -146,6 +148,18 @@ def _turn(weight: Matrix, precision: Matrix, rank: int) -> Matrix:
     # V_rᵀ K^-½ = V_rᵀ Fᵀ; its row space, and then the rest of the head.
     basis, _ = np.linalg.qr((right[:rank] @ factor.T).T, mode="complete")
     return np.asarray(basis.T, dtype=np.float64)
+
+
+def _even_out(rank: int) -> Matrix:
+    """Give an orthonormal matrix, float64 `[rank, rank]`, that mixes all dimensions (a DCT).
+
+    The dimensions come out sorted from strong to weak. An engine that rounds queries, keys and
+    values with one step for all of them would lose the weak ones.
+    """
+    places = np.arange(rank)
+    cosines = np.cos(np.pi / rank * (places[None, :] + 0.5) * places[:, None])
+    cosines[0] *= 0.5**0.5
+    return np.asarray((2.0 / rank) ** 0.5 * cosines, dtype=np.float64)
 
 
 def _root(matrix: Matrix) -> Matrix:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
+from thinfer.compress.headsize import list_sizes
 from thinfer.engine.pool import choose_parallel
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.cutter import Cutter
@@ -39,6 +40,8 @@ def find_table(job: Job, dense: Candidate) -> LatencyTable | None:
     if given or (job.request.resume and stored.exists()):
         table = load_table(wanted if given and wanted else stored)
         table.check_fits(shape, threads=job.threads)
+        if job.request.reduce_ranks:
+            table.check_sizes(list_sizes(shape.layers[0]))
     elif any(layer != shape.layers[0] for layer in shape.layers):
         job.progress.note("layers of different shapes: widths are priced by counted work")
         return None
@@ -50,6 +53,7 @@ def find_table(job: Job, dense: Candidate) -> LatencyTable | None:
             options={**dense.spec.options, "parallel": choose_parallel(shape, dense.spec.options)},
             threads=job.threads,
             lengths=job.calibration(dense.state.tokenizer).lengths,
+            head_sizes=list_sizes(shape.layers[0]) if job.request.reduce_ranks else (),
         )
         table = measure_table(request, rng=job.rng(), progress=job.progress, clock=job.clock)
     _keep_table(job, table)

@@ -51,6 +51,7 @@ class CompressRequest:
         widths: encoder cost that shall stay, each in 0 … 1; empty = found by trying.
         speedups: throughput to the dense form's in the same engine, each over 1.
         latency_table: prices of widths: read where the file exists, else written to it.
+        reduce_ranks: heads may also get fewer dimensions where the prices say that it pays.
         retrain: `none`; `short`: distillation after pruning; `full`: pruned in two cuts, distilled
             after each, for longer.
         precisions: precisions to try; `auto` = all that this machine has.
@@ -74,6 +75,7 @@ class CompressRequest:
     widths: tuple[Fraction, ...] = ()
     speedups: tuple[float, ...] = ()
     latency_table: Path | None = None
+    reduce_ranks: bool = False
     retrain: Literal["none", "short", "full"] = "none"
     precisions: tuple[str, ...] = ("auto",)
     engines: tuple[str, ...] = ("auto",)
