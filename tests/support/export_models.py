@@ -48,6 +48,7 @@ SHAPES: Mapping[str, Architecture] = {
     "no layers": shape_of(layers=()),
     "one head": shape_of(layer(heads=1, qk_size=16, value_size=16)),
     "other value size": shape_of(layer(2, qk_size=3, value_size=5), layer(3, 8, 2)),
+    "reduced heads": shape_of(layer(4, qk_size=1, value_size=4), layer(3, qk_size=4, value_size=2)),
     "no type rows": shape_of(type_rows=0),
     "task rows": shape_of(type_rows=4, task_rows=3),
     "position offset": shape_of(type_rows=1, position_offset=2, positions=LONGEST + 2),

@@ -1,5 +1,6 @@
 """Small classifiers with random or planted weights, and batches of random token ids."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -35,6 +36,12 @@ def toy_architecture(
         position_offset=position_offset,
         classes=classes,
     )
+
+
+def wide_architecture(layers: int = 2) -> Architecture:
+    """A shape with hidden 16 whose heads are large enough to be made smaller: 2 of size 16."""
+    layer = LayerShape(heads=2, qk_size=16, value_size=16, ffn=32)
+    return dataclasses.replace(toy_architecture(), layers=(layer,) * layers)
 
 
 def toy_state(architecture: Architecture | None = None, *, seed: int = 0) -> State:

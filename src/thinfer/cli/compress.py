@@ -38,6 +38,9 @@ def command(
     latency_table: Annotated[
         Path | None, typer.Option(help="Prices of widths: read, or measured and written here.")
     ] = None,
+    reduce_ranks: Annotated[
+        bool, typer.Option("--reduce-ranks", help="Heads may get fewer dimensions too.")
+    ] = False,
     retrain: Annotated[
         str, typer.Option(help="none, short (distil), full (in two cuts), adaptive (all widths).")
     ] = "none",
@@ -93,6 +96,7 @@ def command(
         speedups=parse_speedups(speedups) if speedups else (),
         recipe=read_recipe(recipe) if recipe else None,
         latency_table=latency_table,
+        reduce_ranks=reduce_ranks,
         retrain=retrain,  # type: ignore[arg-type]  # checked by the request
         augment=augment,
         precisions=tuple(precision or ("auto",)),

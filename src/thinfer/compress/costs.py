@@ -21,10 +21,12 @@ class BlockCosts:
     Attributes:
         heads: per layer, float64 `[options]` for the widths of that layer's ladder.
         neurons: per layer, likewise.
+        sized: per layer, of its options of smaller heads; none where the ladders have none.
     """
 
     heads: tuple[NDArray[np.float64], ...]
     neurons: tuple[NDArray[np.float64], ...]
+    sized: tuple[NDArray[np.float64], ...] = ()
 
 
 def count_costs(ladders: Ladders, *, length: int) -> BlockCosts:
@@ -35,7 +37,7 @@ def count_costs(ladders: Ladders, *, length: int) -> BlockCosts:
         length: tokens of a typical text, specials included.
     """
     shape = ladders.architecture
-    heads, neurons = [], []
+    heads, neurons, sized = [], [], []
     for index, layer in enumerate(shape.layers):
         # What follows is empty, and only says that this layer is not the last one.
         rest = (_sized(layer, 0, 0),) if index + 1 < len(shape.layers) else ()
@@ -43,7 +45,13 @@ def count_costs(ladders: Ladders, *, length: int) -> BlockCosts:
         neuron_options = [_sized(layer, 0, int(w)) for w in ladders.neurons[index].widths]
         heads.append(_count_each(shape, length, head_options, rest))
         neurons.append(_count_each(shape, length, neuron_options, rest))
-    return BlockCosts(heads=tuple(heads), neurons=tuple(neurons))
+        if ladders.sized:
+            smaller = [
+                LayerShape(heads=o.heads, qk_size=o.qk_size, value_size=o.value_size, ffn=0)
+                for o in ladders.sized[index].options
+            ]
+            sized.append(_count_each(shape, length, smaller, rest))
+    return BlockCosts(heads=tuple(heads), neurons=tuple(neurons), sized=tuple(sized))
 
 
 def _sized(layer: LayerShape, heads: int, ffn: int) -> LayerShape:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture
+from thinfer.compress.headsize import SizedHeads
 from thinfer.errors import DataError
 
 __all__ = ["BlockMoments", "Ladder", "Ladders", "offer_widths"]
@@ -95,6 +96,7 @@ class Ladders:
             mean 1 in each row. Tokens in the order of `rows`.
         rows: texts of the calibration batch that were used, int64 `[texts]`.
         moments: per block in the order of the forward pass; none where they were not kept.
+        sized: options of smaller heads, one per layer; none where they were not measured.
     """
 
     architecture: Architecture
@@ -103,6 +105,7 @@ class Ladders:
     token_weights: NDArray[np.float32]
     rows: NDArray[np.int64]
     moments: tuple[BlockMoments, ...] = ()
+    sized: tuple[SizedHeads, ...] = ()
 
     @property
     def blocks(self) -> tuple[Ladder, ...]:

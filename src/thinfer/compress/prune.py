@@ -12,15 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from thinfer.architecture import PruningMask
 from thinfer.compress.calibrate import sample_rows
 from thinfer.compress.costs import BlockCosts, count_costs
-from thinfer.compress.ladder import Ladder, Ladders
-from thinfer.compress.mutate import Searched, SearchSettings, search_options
+from thinfer.compress.headsize import HeadOption
+from thinfer.compress.ladder import Ladders
+from thinfer.compress.mutate import SearchSettings, search_options
+from thinfer.compress.offers import Offer, list_offers
 from thinfer.compress.rank import PruneSettings, build_ladders
 from thinfer.compress.repair import Calibration, refit
+from thinfer.compress.resize import cut_sized
 from thinfer.compress.select import choose_widths
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
@@ -106,7 +108,8 @@ def prune_to(
         rng = np.random.default_rng(search.seed)
         rows = sample_rows(calibration, search.max_tokens, rng)
         judge = _Judge(stitcher=Stitcher(state, ladders, pack(calibration, rows)), settings=search)
-    mask, details = _choose(ladders, target, table, judge, progress or SilentProgress())
+    mask, sizes, details = _choose(ladders, target, table, judge, progress or SilentProgress())
+    sized = cut_sized(state, mask, ladders.sized, sizes) if sizes else None
     if target.is_refitted:
         small = refit(
             state,
@@ -114,18 +117,26 @@ def prune_to(
             _recall(ladders, calibration),
             progress=progress or SilentProgress(),
             refit_head=target.refit_head,
+            student=sized,
         )
     else:
-        small = cut(state, mask)
+        small = sized or cut(state, mask)
     last = small.history[-1]
     reasons = [*ladders.degradations, *([last.reason] if last.reason else [])]
     report = StepReport(
         step="prune",
         outcome="degraded" if reasons else "applied",
         reason="; ".join(reasons),
-        details={**details, **last.details},
+        details={**details, **_list_sizes(small, ladders), **last.details},
     )
     return dataclasses.replace(small, history=(*state.history, report)), report
+
+
+def _list_sizes(small: State, ladders: Ladders) -> Mapping[str, object]:
+    if not ladders.sized:
+        return {}
+    layers = small.architecture.layers
+    return {"head_sizes": [[layer.qk_size, layer.value_size] for layer in layers]}
 
 
 def _recall(ladders: Ladders, batch: Batch) -> Calibration:
@@ -149,56 +160,60 @@ def _choose(
     table: BlockCosts,
     judge: _Judge | None,
     progress: Progress,
-) -> tuple[PruningMask, Mapping[str, object]]:
+) -> tuple[PruningMask, Mapping[int, HeadOption], Mapping[str, object]]:
     count = len(ladders.heads)
     if any(not 0 <= layer < count for layer in target.drop_layers):
         what = "a layer to drop does not exist"
         raise UserError(what, expected=f"0 … {count - 1}", got=str(target.drop_layers))
     stays = tuple(layer not in target.drop_layers for layer in range(count))
-    blocks = ladders.blocks
-    prices = [price for pair in zip(table.heads, table.neurons, strict=True) for price in pair]
-    full = sum(float(price[-1]) for price in prices)
-    kept = [index for index in range(2 * count) if stays[index // 2]]
+    sizes: dict[int, HeadOption] = {}
     details: dict[str, object] = {"drop_layers": list(target.drop_layers)}
     if target.widths is None:
+        offers = list_offers(ladders, table)
+        full = sum(offer.whole for offer in offers)
         budget = target.budget if target.budget is not None else full * (target.ratio or 1.0)
-        errors, costs = [blocks[i].errors for i in kept], [prices[i] for i in kept]
-        if judge is None:
-            options = choose_widths(errors, costs, budget)
-        else:
-            found = _search(judge, blocks, costs, budget, progress)
-            options = found.options
-            details["search"] = {
-                "judged": found.judged,
-                "loss": found.loss,
-                "first_loss": found.first_loss,
-            }
-        chosen = dict(zip(kept, options, strict=True))
-        widths = [0] * len(blocks)
-        for index, option in chosen.items():
-            widths[index] = int(blocks[index].widths[option])
-        details["cost_ratio"] = sum(float(prices[i][o]) for i, o in chosen.items()) / full
-        details["predicted_loss"] = sum(float(blocks[i].errors[o]) for i, o in chosen.items())
+        kept = [index for index in range(2 * count) if stays[index // 2]]
+        options, found = _solve(offers, kept, budget, judge, progress)
+        details |= found
+        details["cost_ratio"] = sum(float(offers[i].costs[o]) for i, o in options.items()) / full
+        details["predicted_loss"] = sum(float(offers[i].errors[o]) for i, o in options.items())
+        widths = [0] * len(offers)
+        for index, option in options.items():
+            widths[index] = int(offers[index].widths[option])
+        sizes = _sizes_of(offers, options)
     else:
         if len(target.widths) != count:
             what = "the widths do not fit the model"
             raise UserError(what, expected=f"{count} pairs", got=str(target.widths))
         widths = [width for pair in target.widths for width in pair]
-    masks = [ladder.keep(width) for ladder, width in zip(blocks, widths, strict=True)]
+    masks = [ladder.keep(width) for ladder, width in zip(ladders.blocks, widths, strict=True)]
     mask = PruningMask(heads=tuple(masks[0::2]), neurons=tuple(masks[1::2]), layers=stays)
-    return mask, details
+    return mask, sizes, details
 
 
-def _search(
-    judge: _Judge,
-    blocks: Sequence[Ladder],
-    costs: Sequence[NDArray[np.float64]],
+def _solve(
+    offers: Sequence[Offer],
+    kept: Sequence[int],
     budget: float,
+    judge: _Judge | None,
     progress: Progress,
-) -> Searched:
-    def loss(options: tuple[int, ...]) -> float:
-        pairs = zip(blocks, options, strict=True)
-        return judge.stitcher.judge([int(block.widths[option]) for block, option in pairs])
+) -> tuple[Mapping[int, int], Mapping[str, object]]:
+    """Give the option of each block that is kept, and what a search found on the way."""
+    errors, costs = [offers[i].errors for i in kept], [offers[i].costs for i in kept]
+    if judge is None:
+        return dict(zip(kept, choose_widths(errors, costs, budget), strict=True)), {}
 
-    errors = [block.errors for block in blocks]
-    return search_options(errors, costs, budget, loss, settings=judge.settings, progress=progress)
+    def loss(options: tuple[int, ...]) -> float:
+        chosen = dict(zip(kept, options, strict=True))
+        widths = [int(offers[index].widths[option]) for index, option in chosen.items()]
+        return judge.stitcher.judge(widths, _sizes_of(offers, chosen))
+
+    found = search_options(errors, costs, budget, loss, settings=judge.settings, progress=progress)
+    search = {"judged": found.judged, "loss": found.loss, "first_loss": found.first_loss}
+    return dict(zip(kept, found.options, strict=True)), {"search": search}
+
+
+def _sizes_of(offers: Sequence[Offer], options: Mapping[int, int]) -> dict[int, HeadOption]:
+    """Give the smaller heads of a choice by layer; `options` is by block."""
+    picked = ((index // 2, offers[index].sizes[option]) for index, option in options.items())
+    return {layer: size for layer, size in picked if size is not None}

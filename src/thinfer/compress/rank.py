@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from thinfer.compress.calibrate import Moments, measure_moments, sample_rows
+from thinfer.compress.headloss import Dense, measure_sizes
+from thinfer.compress.headsize import SizedHeads, offer_options
 from thinfer.compress.ladder import BlockMoments, Ladder, Ladders, offer_widths
 from thinfer.compress.sensitivity import measure_sensitivity
 from thinfer.compress.state import State
@@ -34,12 +36,15 @@ class PruneSettings:
             16 or 32, so that there is a choice of about sixteen.
         keep_moments: keep `4 ffn²` and `4 (heads · value size)²` bytes a layer, for a search over
             stitched models.
+        resize_heads: measure what smaller heads lose too; keeps `8 (heads · value size)²` bytes
+            for each query-key size of a layer.
     """
 
     max_tokens: int = 32_768
     damping: float = 0.01
     neuron_step: int = 64
     keep_moments: bool = False
+    resize_heads: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1 or self.neuron_step < 1 or not self.damping > 0.0:
@@ -75,6 +80,7 @@ def build_ladders(
     felt = measure_sensitivity(module, packed, rng=rng, progress=progress)
     ladders: list[Ladder] = []
     kept: list[BlockMoments] = []
+    sized: list[SizedHeads] = []
     with torch.no_grad(), progress.task("ladders", 2 * len(module.layers)) as advance:
         states = embed(module, packed)
         for index, block in enumerate(list_blocks(module)):
@@ -84,6 +90,19 @@ def build_ladders(
                 moments = measure_moments(inputs, weights)
                 ladder, matrix = _climb(block, moments, felt.metrics[index], settings)
             ladders.append(ladder)
+            if settings.resize_heads and block.kind == "heads":
+                options = offer_options(state.architecture.layers[block.layer])
+                found = SizedHeads.none()
+                if options:
+                    found = measure_sizes(
+                        Dense(block, states, packed, weights),
+                        matrix,
+                        felt.metrics[index],
+                        options,
+                        order=ladder.order,
+                        damping=ladder.damping,
+                    )
+                sized.append(found)
             if settings.keep_moments:
                 kept.append(BlockMoments(matrix=matrix.astype(np.float32), mean=moments.mean_x))
             states = block.finish(states, inputs)
@@ -95,6 +114,7 @@ def build_ladders(
         token_weights=felt.token_weights,
         rows=rows,
         moments=tuple(kept),
+        sized=tuple(sized),
     )
 
 

@@ -23,7 +23,7 @@ from thinfer.architecture import PruningMask
 from thinfer.compress.ridge import RidgeFit, fit_ridge
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
-from thinfer.compress.surgery import cut_architecture, cut_weights
+from thinfer.compress.surgery import cut
 from thinfer.compress.walk import Packed, classify, embed, list_blocks, run_blocks
 from thinfer.core.progress import Progress
 from thinfer.errors import DataError, at
@@ -55,6 +55,7 @@ def refit(
     *,
     progress: Progress,
     refit_head: bool = True,
+    student: State | None = None,
 ) -> State:
     """Cut a state and refit what is left, in order, against the state before.
 
@@ -64,6 +65,7 @@ def refit(
         calibration: texts and token weights.
         progress: told of each block done.
         refit_head: refit pooler and head to the original's too.
+        student: the cut state to repair, where more than the mask's cut was done to it.
 
     Returns:
         The cut and refitted state; its last report holds one entry per refit.
@@ -75,13 +77,12 @@ def refit(
         what = "the mask removes every layer"
         raise DataError(what, expected="at least one layer that stays", got=str(mask.layers))
     original = state.module()
-    architecture = cut_architecture(state.architecture, mask)
-    weights = cut_weights(state.weights, state.architecture, mask)
-    student = EncoderClassifier.from_weights(architecture, weights)
+    small = cut(state, mask) if student is None else student
+    architecture, module = small.architecture, small.module()
     with torch.no_grad():
-        notes, states = _refit_blocks(original, student, mask, calibration, progress)
+        notes, states = _refit_blocks(original, module, mask, calibration, progress)
         if refit_head:
-            notes |= _refit_end(original, student, states, calibration.packed)
+            notes |= _refit_end(original, module, states, calibration.packed)
     details = {
         "layers": [[layer.heads, layer.ffn] for layer in architecture.layers],
         "refits": {name: fit.summary() for name, fit in notes.items()},
@@ -93,7 +94,7 @@ def refit(
         reason=f"some ridges could not be factorised at {', '.join(failed)}" if failed else "",
         details=details,
     )
-    return state.replace(report, weights=student.weights(), architecture=architecture)
+    return state.replace(report, weights=module.weights(), architecture=architecture)
 
 
 def _refit_blocks(

@@ -7,14 +7,16 @@ be run at once, without the sequential repair: close enough to tell good choices
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from thinfer.architecture import PruningMask
+from thinfer.compress.headsize import HeadOption
 from thinfer.compress.ladder import Ladders
+from thinfer.compress.resize import resize_layer, sized_architecture
 from thinfer.compress.state import State, Weights
 from thinfer.compress.surgeon import fit_columns
 from thinfer.compress.surgery import cut_architecture, cut_weights
@@ -46,28 +48,33 @@ class Stitcher:
         self._state = state
         self._ladders = ladders
         self._packed = packed
-        self._projections: dict[tuple[int, int], Weights] = {}
+        self._projections: dict[tuple[int, int | HeadOption], Weights] = {}
         self._wanted = torch.log_softmax(self._logits(state.module()), dim=1)
 
-    def judge(self, widths: Sequence[int]) -> float:
+    def judge(self, widths: Sequence[int], sizes: Mapping[int, HeadOption] | None = None) -> float:
         """Give the mean KL divergence of the stitched model's answers from the dense one's.
 
         Args:
             widths: structures to keep of each block: heads, neurons, heads, …
+            sizes: by layer whose heads are smaller.
 
         Returns:
             Nats a text, ≥ 0.
         """
-        got = torch.log_softmax(self._logits(self.stitch(widths)), dim=1)
+        got = torch.log_softmax(self._logits(self.stitch(widths, sizes)), dim=1)
         loss = functional.kl_div(got, self._wanted, log_target=True, reduction="batchmean")
         return float(loss)
 
-    def stitch(self, widths: Sequence[int]) -> EncoderClassifier:
+    def stitch(
+        self, widths: Sequence[int], sizes: Mapping[int, HeadOption] | None = None
+    ) -> EncoderClassifier:
         """Give the model of a choice.
 
         Args:
             widths: structures to keep of each block: heads, neurons, heads, …
+            sizes: by layer whose heads are smaller.
         """
+        sizes = sizes or {}
         blocks = self._ladders.blocks
         masks = [ladder.keep(width) for ladder, width in zip(blocks, widths, strict=True)]
         mask = PruningMask(
@@ -78,8 +85,26 @@ class Stitcher:
         before = self._state.architecture
         weights = cut_weights(self._state.weights, before, mask)
         for index, width in enumerate(widths):
-            weights.update(self._repair(index, width))
-        return EncoderClassifier.from_weights(cut_architecture(before, mask), weights)
+            if index % 2 or index // 2 not in sizes:
+                weights.update(self._repair(index, width))
+        for layer, option in sizes.items():
+            weights.update(self._resize(layer, option, mask))
+        architecture = sized_architecture(cut_architecture(before, mask), sizes)
+        return EncoderClassifier.from_weights(architecture, weights)
+
+    def _resize(self, layer: int, option: HeadOption, mask: PruningMask) -> Weights:
+        found = self._projections.get((2 * layer, option))
+        if found is None:
+            found = resize_layer(
+                self._state,
+                layer,
+                self._ladders.sized[layer],
+                option,
+                mask,
+                name=f"layers.{layer}",
+            )
+            self._projections[2 * layer, option] = found
+        return found
 
     def _repair(self, index: int, width: int) -> Weights:
         found = self._projections.get((index, width))

@@ -242,7 +242,7 @@ class Cutter:
             state,
             self._batch,
             rng=job.rng(),
-            settings=PruneSettings(keep_moments=True),
+            settings=PruneSettings(keep_moments=True, resize_heads=job.request.reduce_ranks),
             progress=job.progress,
         )
         length = max(1, round(float(self._batch.lengths.mean())))

@@ -134,4 +134,7 @@ def _describe_width(dense: StateTrial, trial: StateTrial) -> str:
     wide, narrow = dense.state.architecture.layers, trial.state.architecture.layers
     heads = f"{sum(x.heads for x in wide)} → {sum(x.heads for x in narrow)} heads"
     neurons = f"{sum(x.ffn for x in wide):,} → {sum(x.ffn for x in narrow):,} neurons"
-    return f"{heads}, {neurons}"
+    sizes = [(x.qk_size, x.value_size) for x in wide], [(x.qk_size, x.value_size) for x in narrow]
+    smaller = sum(size not in sizes[0] for size in sizes[1])
+    note = f", smaller heads in {smaller} layers" if smaller else ""
+    return f"{heads}, {neurons}{note}"

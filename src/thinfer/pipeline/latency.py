@@ -6,7 +6,9 @@ The last layer reads the first token only, so it has its own column:
                      + Σ heads[h] + Σ neurons[n]      (all layers but the last)
                      + last_heads[h] + last_neurons[n]
 
-Widths between two measured ones are interpolated.
+Widths between two measured ones are interpolated. Smaller heads save what was measured for a
+smaller query-key size and for a smaller value size, each alone: both shrink the same products, by
+columns that do not overlap.
 """
 
 from __future__ import annotations
@@ -20,15 +22,33 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from thinfer.architecture import Architecture
+from thinfer.architecture import Architecture, LayerShape
 from thinfer.compress.costs import BlockCosts
+from thinfer.compress.headsize import HeadOption
 from thinfer.compress.ladder import Ladders
 from thinfer.core.codec import from_json, to_json
 from thinfer.core.files import write_atomic
 from thinfer.engine.base import Precision
 from thinfer.errors import DataError, UserError
 
-__all__ = ["BlockTimes", "LatencyTable", "load_table", "save_table"]
+__all__ = ["BlockTimes", "LatencyTable", "SizeTimes", "load_table", "save_table"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeTimes:
+    """Seconds of an attention block with smaller heads, less an empty one, by number of heads.
+
+    Attributes:
+        qk: with this query-key size, at the table's `sized_widths`.
+        values: with this value size.
+        last_qk: the same of the last layer's block.
+        last_values: likewise.
+    """
+
+    qk: tuple[float, ...]
+    values: tuple[float, ...]
+    last_qk: tuple[float, ...]
+    last_values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +62,7 @@ class BlockTimes:
         neurons: of an FFN block, likewise, at its `neuron_widths`.
         last_heads: of the last layer's attention block.
         last_neurons: of the last layer's FFN block.
+        sized: of attention blocks with smaller heads, at the table's `head_sizes`.
     """
 
     base: float
@@ -50,6 +71,7 @@ class BlockTimes:
     neurons: tuple[float, ...]
     last_heads: tuple[float, ...]
     last_neurons: tuple[float, ...]
+    sized: tuple[SizeTimes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +90,8 @@ class LatencyTable:
         workloads: `short`, `typical`, `long` (one text) and `batch` (32 texts as they arrive).
         aims: speed-up asked for → the one that the table had to promise for the engine to reach
             it; with them the same table gives the same widths, whatever the clock says that day.
+        head_sizes: smaller sizes of a head that were measured, rising; none where they were not.
+        sized_widths: numbers of heads that they were measured with, from 0 to all.
     """
 
     KIND: ClassVar[str] = "thinfer.latency-table"
@@ -83,6 +107,8 @@ class LatencyTable:
     lengths: Mapping[str, tuple[int, ...]]
     workloads: Mapping[str, BlockTimes]
     aims: Mapping[str, float] = field(default_factory=dict)
+    head_sizes: tuple[int, ...] = ()
+    sized_widths: tuple[int, ...] = ()
 
     def predict(self, architecture: Architecture, workload: str) -> float:
         """Give the seconds that a model should take, tokenising not included.
@@ -95,7 +121,7 @@ class LatencyTable:
         total = times.base + (len(layers) - 1) * times.layer
         for index, layer in enumerate(layers):
             is_last = index + 1 == len(layers)
-            total += float(self._heads(times, [layer.heads], is_last=is_last)[0])
+            total += float(self._heads(times, [layer.heads], layer, is_last=is_last)[0])
             total += float(self._neurons(times, [layer.ffn], is_last=is_last)[0])
         return total
 
@@ -118,16 +144,37 @@ class LatencyTable:
         Args:
             ladders: of a model that the table fits.
             workload: one of `workloads`.
+
+        Raises:
+            UserError: the ladders offer heads smaller than any that were measured.
         """
+        asked = {
+            size
+            for sized in ladders.sized
+            for option in sized.options
+            for size in (option.qk_size, option.value_size)
+        }
+        self.check_sizes(tuple(asked - {self.head_size}))
         times, last = self.workloads[workload], len(ladders.heads) - 1
+        layers = ladders.architecture.layers
         return BlockCosts(
             heads=tuple(
-                self._heads(times, ladder.widths, is_last=index == last)
+                self._heads(times, ladder.widths, layers[index], is_last=index == last)
                 for index, ladder in enumerate(ladders.heads)
             ),
             neurons=tuple(
                 self._neurons(times, ladder.widths, is_last=index == last)
                 for index, ladder in enumerate(ladders.neurons)
+            ),
+            sized=tuple(
+                np.array(
+                    [
+                        self._heads(times, [option.heads], option, is_last=index == last)[0]
+                        for option in sized.options
+                    ],
+                    dtype=np.float64,
+                )
+                for index, sized in enumerate(ladders.sized)
             ),
         )
 
@@ -152,10 +199,48 @@ class LatencyTable:
             what = "the latency table was measured for another model or number of threads"
             raise UserError(what, expected=expected, got=got, do="measure it anew")
 
+    def check_sizes(self, sizes: Sequence[int]) -> None:
+        """Check that smaller heads can be priced.
+
+        Args:
+            sizes: of heads; those between two measured ones are interpolated.
+
+        Raises:
+            UserError: a size lies below all measured ones, or none was measured.
+        """
+        least = min(self.head_sizes, default=self.head_size)
+        if sizes and min(sizes) < least:
+            what = "the latency table has no prices of heads so small"
+            expected = f"measured head sizes down to {min(sizes)}"
+            raise UserError(what, expected=expected, got=str(self.head_sizes), do="measure it anew")
+
     def _heads(
-        self, times: BlockTimes, widths: Sequence[int] | NDArray[np.int64], *, is_last: bool
+        self,
+        times: BlockTimes,
+        widths: Sequence[int] | NDArray[np.int64],
+        sizes: LayerShape | HeadOption,
+        *,
+        is_last: bool,
     ) -> NDArray[np.float64]:
-        return np.interp(widths, self.head_widths, times.last_heads if is_last else times.heads)
+        whole = times.last_heads if is_last else times.heads
+        price = np.interp(widths, self.head_widths, whole)
+        if not times.sized:
+            return price
+        qk = [each.last_qk if is_last else each.qk for each in times.sized]
+        values = [each.last_values if is_last else each.values for each in times.sized]
+        full = np.interp(self.sized_widths, self.head_widths, whole)
+        saved = self._saved(full, qk, sizes.qk_size) + self._saved(full, values, sizes.value_size)
+        return np.maximum(0.0, price - np.interp(widths, self.sized_widths, saved))
+
+    def _saved(
+        self, full: NDArray[np.float64], measured: Sequence[Sequence[float]], size: int
+    ) -> NDArray[np.float64]:
+        """Give what a smaller size saves at each of `sized_widths`."""
+        sizes = [*self.head_sizes, self.head_size]
+        saved = np.array([*(full - np.array(each) for each in measured), 0.0 * full])
+        # A table's noise must not make a smaller size the dearer one.
+        saved = np.maximum.accumulate(np.maximum(saved, 0.0)[::-1])[::-1]
+        return np.array([np.interp(size, sizes, column) for column in saved.T])
 
     def _neurons(
         self, times: BlockTimes, widths: Sequence[int] | NDArray[np.int64], *, is_last: bool

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 
+from thinfer.architecture import Architecture
+from thinfer.compress.headsize import list_sizes
 from thinfer.engine.pool import choose_parallel
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.cutter import Cutter
@@ -37,13 +39,15 @@ def find_table(job: Job, dense: Candidate) -> LatencyTable | None:
     Returns:
         The table; None where the layers of the model differ, so that counted work must do.
     """
+    shape = dense.state.architecture
+    sizes = _list_head_sizes(job, shape)
     wanted = job.request.latency_table
     stored = job.workspace.folder(LATENCY_TABLE)
     given = wanted is not None and wanted.exists()
-    shape = dense.state.architecture
     if given or (job.request.resume and stored.exists()):
         table = load_table(wanted if given and wanted else stored)
         table.check_fits(shape, threads=job.threads)
+        table.check_sizes(sizes)
     elif any(layer != shape.layers[0] for layer in shape.layers):
         job.progress.note("layers of different shapes: widths are priced by counted work")
         return None
@@ -55,10 +59,21 @@ def find_table(job: Job, dense: Candidate) -> LatencyTable | None:
             options={**dense.spec.options, "parallel": choose_parallel(shape, dense.spec.options)},
             threads=job.threads,
             lengths=job.calibration(dense.state.tokenizer).lengths,
+            head_sizes=sizes,
         )
         table = measure_table(request, rng=job.rng(), progress=job.progress, clock=job.clock)
     _keep_table(job, table)
     return table
+
+
+def _list_head_sizes(job: Job, shape: Architecture) -> tuple[int, ...]:
+    """Give the smaller sizes of a head that a run may choose; none where it was not asked to."""
+    if not job.request.reduce_ranks or not shape.layers:
+        return ()
+    sizes = {size for layer in shape.layers for size in list_sizes(layer)}
+    if not sizes:
+        job.progress.note("--reduce-ranks: the heads are too small to be made smaller")
+    return tuple(sorted(sizes))
 
 
 def _keep_table(job: Job, table: LatencyTable) -> None:

@@ -8,7 +8,7 @@ multiply.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from thinfer.export.write import ExportRequest, write_engine
 from thinfer.measure.probe import HostProbe
 from thinfer.measure.timing import time_interleaved
 from thinfer.nn.encoder import EncoderClassifier
-from thinfer.pipeline.latency import BlockTimes, LatencyTable
+from thinfer.pipeline.latency import BlockTimes, LatencyTable, SizeTimes
 from thinfer.text.batch import Batch
 
 __all__ = ["TableRequest", "measure_table"]
@@ -37,6 +37,8 @@ _VOCABULARY = 512
 _QUANTILES = {"short": 0.1, "typical": 0.5, "long": 0.95}
 _BATCH_TEXTS = 32
 _BATCHES = 2
+
+Key = tuple[LayerShape, int]  # of each layer of a small model, and how many there are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class TableRequest:
         options: the engine's options of the dense form (how it uses its threads).
         threads: threads of one call.
         lengths: tokens of calibration texts, int64 `[texts]`.
+        head_sizes: smaller sizes of a head to measure too, rising.
     """
 
     architecture: Architecture
@@ -58,6 +61,7 @@ class TableRequest:
     options: Mapping[str, int | float | str | bool]
     threads: int
     lengths: NDArray[np.int64]
+    head_sizes: tuple[int, ...] = ()
 
 
 def measure_table(
@@ -83,24 +87,29 @@ def measure_table(
         raise UserError(what, got=str(request.architecture.layers))
     head_widths = _spread(shape.heads, (1 / 4, 1 / 2, 3 / 4))
     neuron_widths = _spread(shape.ffn, (1 / 8, 1 / 4, 1 / 2, 3 / 4))
-    shapes = [(heads, 0) for heads in head_widths] + [(0, ffn) for ffn in neuron_widths[1:]]
+    sized_widths = _halves(shape.heads) if request.head_sizes else ()
+    shapes = [replace(shape, heads=heads, ffn=0) for heads in head_widths]
+    shapes += [replace(shape, heads=0, ffn=ffn) for ffn in neuron_widths[1:]]
+    shapes += _resize(shape, request.head_sizes, sized_widths[1:])
     batches = _draw_batches(request, rng)
-    engines: dict[tuple[int, int, int], Engine] = {}
+    engines: dict[Key, Engine] = {}
     with tempfile.TemporaryDirectory(prefix="thinfer-") as root:
         try:
             with progress.task("small models for the latency table", 2 * len(shapes)) as advance:
-                for heads, ffn in shapes:
+                for layer in shapes:
                     for depth in (1, _DEPTH):
-                        folder = Path(root) / f"{heads}-{ffn}-{depth}"
-                        engines[heads, ffn, depth] = _open_small(
-                            request, replace(shape, heads=heads, ffn=ffn), depth, folder, batches
-                        )
+                        folder = Path(root) / str(len(engines))
+                        engines[layer, depth] = _open_small(request, layer, depth, folder, batches)
                         advance(1)
             with progress.task("latency table", len(batches)) as advance:
                 workloads = {}
                 for name, parts in batches.items():
                     seconds = _time(engines, parts, threads=request.threads, clock=clock)
-                    workloads[name] = _split(seconds, head_widths, neuron_widths)
+                    parts_of = _Parts(seconds, replace(shape, heads=0, ffn=0))
+                    workloads[name] = replace(
+                        _split(parts_of, head_widths, neuron_widths),
+                        sized=_split_sizes(parts_of, request.head_sizes, sized_widths),
+                    )
                     advance(1)
         finally:
             for engine in engines.values():
@@ -118,11 +127,27 @@ def measure_table(
             for name, parts in batches.items()
         },
         workloads=workloads,
+        head_sizes=request.head_sizes,
+        sized_widths=sized_widths,
     )
+
+
+def _resize(shape: LayerShape, sizes: Sequence[int], widths: Sequence[int]) -> list[LayerShape]:
+    """Give attention blocks of which queries and keys, or values, are smaller."""
+    return [
+        replace(shape, heads=heads, ffn=0, **{name: size})
+        for size in sizes
+        for heads in widths
+        for name in ("qk_size", "value_size")
+    ]
 
 
 def _spread(most: int, parts: Sequence[float]) -> tuple[int, ...]:
     return tuple(sorted({0, min(1, most), *(round(most * part) for part in parts), most}))
+
+
+def _halves(most: int) -> tuple[int, ...]:
+    return tuple(sorted({0, most // 2, most}))
 
 
 def _draw_batches(request: TableRequest, rng: np.random.Generator) -> dict[str, tuple[Batch, ...]]:
@@ -171,17 +196,17 @@ def _open_small(
 
 
 def _time(
-    engines: Mapping[tuple[int, int, int], Engine],
+    engines: Mapping[Key, Engine],
     batches: Sequence[Batch],
     *,
     threads: int,
     clock: Clock,
-) -> dict[tuple[int, int, int], float]:
+) -> dict[Key, float]:
     def call(engine: Engine) -> None:
         for batch in batches:
             engine.run(batch)
 
-    names = {"-".join(map(str, key)): key for key in engines}
+    names = {str(place): key for place, key in enumerate(engines)}
     samples = time_interleaved(
         {name: lambda engine=engines[key]: call(engine) for name, key in names.items()},  # type: ignore[misc]  # default binds the loop's value
         rounds=_ROUNDS,
@@ -193,28 +218,58 @@ def _time(
     return {key: samples[name].median_s / len(batches) for name, key in names.items()}
 
 
-def _split(
-    seconds: Mapping[tuple[int, int, int], float],
-    head_widths: Sequence[int],
-    neuron_widths: Sequence[int],
-) -> BlockTimes:
-    """Give the parts of the sum above from the times of whole models."""
-    base = seconds[0, 0, 1]
-    layer = max(0.0, (seconds[0, 0, _DEPTH] - base) / (_DEPTH - 1))
+class _Parts:
+    """The parts of the sum above, from the times of whole models.
 
-    def last(heads: int, ffn: int) -> float:
-        return seconds[heads, ffn, 1] - base
+    Args:
+        seconds: of each model measured.
+        empty: the layer whose blocks are empty.
+    """
 
-    def inner(heads: int, ffn: int) -> float:
-        return (seconds[heads, ffn, _DEPTH] - seconds[heads, ffn, 1]) / (_DEPTH - 1) - layer
+    def __init__(self, seconds: Mapping[Key, float], empty: LayerShape) -> None:
+        self._seconds = seconds
+        self._empty = empty
+        self.base = seconds[empty, 1]
+        self.layer = max(0.0, (seconds[empty, _DEPTH] - self.base) / (_DEPTH - 1))
 
+    def last(self, **widths: int) -> float:
+        """Give the seconds of the last layer's block of these widths."""
+        return self._seconds[replace(self._empty, **widths), 1] - self.base
+
+    def inner(self, **widths: int) -> float:
+        """Give the seconds of another layer's block."""
+        layer = replace(self._empty, **widths)
+        whole = self._seconds[layer, _DEPTH] - self._seconds[layer, 1]
+        return whole / (_DEPTH - 1) - self.layer
+
+
+def _split(parts: _Parts, head_widths: Sequence[int], neuron_widths: Sequence[int]) -> BlockTimes:
     return BlockTimes(
-        base=base,
-        layer=layer,
-        heads=_rising([inner(width, 0) for width in head_widths]),
-        neurons=_rising([inner(0, width) for width in neuron_widths]),
-        last_heads=_rising([last(width, 0) for width in head_widths]),
-        last_neurons=_rising([last(0, width) for width in neuron_widths]),
+        base=parts.base,
+        layer=parts.layer,
+        heads=_rising([parts.inner(heads=width) for width in head_widths]),
+        neurons=_rising([parts.inner(ffn=width) for width in neuron_widths]),
+        last_heads=_rising([parts.last(heads=width) for width in head_widths]),
+        last_neurons=_rising([parts.last(ffn=width) for width in neuron_widths]),
+    )
+
+
+def _split_sizes(
+    parts: _Parts, sizes: Sequence[int], widths: Sequence[int]
+) -> tuple[SizeTimes, ...]:
+    def price(measure: Callable[..., float], name: str, size: int) -> tuple[float, ...]:
+        # No heads have no size, and were measured once.
+        some = [measure(heads=width, **{name: size}) for width in widths[1:]]
+        return _rising([measure(heads=0), *some])
+
+    return tuple(
+        SizeTimes(
+            qk=price(parts.inner, "qk_size", size),
+            values=price(parts.inner, "value_size", size),
+            last_qk=price(parts.last, "qk_size", size),
+            last_values=price(parts.last, "value_size", size),
+        )
+        for size in sizes
     )
 
 

@@ -55,6 +55,7 @@ class CompressRequest:
         speedups: throughput to the dense form's in the same engine, each over 1.
         recipe: steps of one further state; with it alone, no widths are found by trying.
         latency_table: prices of widths: read where the file exists, else written to it.
+        reduce_ranks: heads may also get fewer dimensions where the prices say that it pays.
         retrain: `none`; `short`: distillation after pruning; `full`: pruned in two cuts, distilled
             after each, for longer; `adaptive`: all widths trained together in one set of weights.
         augment: copies of each training text, with tokens replaced, that retraining learns from.
@@ -81,6 +82,7 @@ class CompressRequest:
     speedups: tuple[float, ...] = ()
     recipe: Recipe | None = None
     latency_table: Path | None = None
+    reduce_ranks: bool = False
     retrain: Literal["none", "short", "full", "adaptive"] = "none"
     augment: int = 0
     precisions: tuple[str, ...] = ("auto",)

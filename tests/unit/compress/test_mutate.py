@@ -3,11 +3,19 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.support.toy_models import toy_architecture, toy_batch, toy_state
+from tests.support.toy_models import (
+    toy_architecture,
+    toy_batch,
+    toy_state,
+    wide_architecture,
+)
+from thinfer.architecture import PruningMask
 from thinfer.compress.costs import count_costs
+from thinfer.compress.headsize import HeadOption
 from thinfer.compress.ladder import Ladders
 from thinfer.compress.mutate import SearchSettings, search_options
 from thinfer.compress.prune import PruneSettings, PruneTarget, build_ladders, prune_to
+from thinfer.compress.resize import cut_sized
 from thinfer.compress.state import State
 from thinfer.compress.stitch import Stitcher
 from thinfer.compress.walk import pack
@@ -94,3 +102,21 @@ def test_ladders_without_moments_cannot_be_searched() -> None:
 def test_impossible_settings_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(UserError, match="impossible"):
         SearchSettings(**bad)  # type: ignore[arg-type]  # evaluations is whole in its one case
+
+
+def test_stitched_models_judge_smaller_heads_by_running_them() -> None:
+    state = toy_state(wide_architecture(1))
+    settings = PruneSettings(neuron_step=8, keep_moments=True, resize_heads=True)
+    ladders = build_ladders(state, BATCH, rng=np.random.default_rng(0), settings=settings)
+    stitcher = Stitcher(state, ladders, pack(BATCH, ROWS))
+    option = HeadOption(heads=2, qk_size=8, value_size=8)
+    mask = PruningMask.keep_all(state.architecture)
+    small = cut_sized(state, mask, ladders.sized, {0: option})
+    stitched = stitcher.stitch([2, 32], {0: option})
+    assert stitched.architecture == small.architecture
+    for name, array in stitched.weights().items():
+        np.testing.assert_array_equal(array, small.weights[name])
+    whole, halved = stitcher.judge([2, 32]), stitcher.judge([2, 32], {0: option})
+    assert whole == pytest.approx(0.0, abs=1e-7)
+    assert whole < halved < stitcher.judge([0, 32])
+    assert stitcher.judge([2, 32], {0: option}) == halved  # kept, and the same again

@@ -14,11 +14,18 @@ from tests.support.toy_models import (
     toy_state,
     toy_task,
     trained_state,
+    wide_architecture,
 )
 from thinfer.architecture import count_cost
 from thinfer.compress.costs import BlockCosts, count_costs
 from thinfer.compress.ladder import Ladders
-from thinfer.compress.prune import PruneSettings, PruneTarget, build_ladders, prune_to
+from thinfer.compress.prune import (
+    PruneSettings,
+    PruneTarget,
+    SearchSettings,
+    build_ladders,
+    prune_to,
+)
 from thinfer.errors import DataError, UserError
 
 SETTINGS = PruneSettings(neuron_step=8)
@@ -204,3 +211,63 @@ def test_a_narrow_ffn_still_gets_a_choice() -> None:
     state = toy_state(toy_architecture(((2, 512), (2, 40))))
     built = build_ladders(state, toy_batch(30), rng=np.random.default_rng(0))
     assert [len(ladder.widths) for ladder in built.neurons] == [17, 4]  # steps of 32 and of 16
+
+
+@functools.cache
+def sized_ladders() -> Ladders:
+    settings = PruneSettings(neuron_step=8, resize_heads=True, keep_moments=True)
+    state = toy_state(wide_architecture())
+    return build_ladders(state, toy_batch(150), rng=np.random.default_rng(0), settings=settings)
+
+
+@pytest.mark.parametrize("search", [None, SearchSettings(evaluations=12)])
+def test_smaller_heads_are_cut_and_repaired_like_any_width(search: SearchSettings | None) -> None:
+    state, batch = toy_state(wide_architecture()), toy_batch(150)
+    plain = dataclasses.replace(sized_ladders(), sized=())
+    target = PruneTarget(ratio=0.6)
+    small, report = prune_to(state, sized_ladders(), batch, target, search=search)
+    before, other = prune_to(state, plain, batch, target, search=search)
+    sizes = [[layer.qk_size, layer.value_size] for layer in small.architecture.layers]
+    assert report.details["head_sizes"] == sizes != [[16, 16]] * 2
+    assert "head_sizes" not in other.details
+    assert [[layer.qk_size, layer.value_size] for layer in before.architecture.layers] == [
+        [16, 16]
+    ] * 2
+    if search is None:
+        assert report.details["predicted_loss"] < other.details["predicted_loss"]
+    refitted, cut_only = (
+        prune_to(
+            state,
+            sized_ladders(),
+            batch,
+            dataclasses.replace(target, is_refitted=fit),
+            search=search,
+        )[0]
+        for fit in (True, False)
+    )
+    wanted = logits_of(state, toy_batch(60, seed=9))
+    loss = [
+        float((logits_of(each, toy_batch(60, seed=9)) - wanted).square().mean())
+        for each in (refitted, cut_only)
+    ]
+    assert refitted.architecture == cut_only.architecture == small.architecture
+    assert loss[0] < loss[1]
+
+
+def test_a_dropped_layer_and_smaller_heads_go_together() -> None:
+    state, batch = toy_state(wide_architecture()), toy_batch(150)
+    target = PruneTarget(ratio=0.15, drop_layers=(0,))
+    small, report = prune_to(state, sized_ladders(), batch, target)
+    assert len(small.architecture.layers) == 1
+    assert report.details["head_sizes"] != [[16, 16]]
+    assert np.isfinite(logits_of(small, batch).numpy()).all()
+
+
+def test_a_state_with_smaller_heads_can_be_pruned_again() -> None:
+    state, batch = toy_state(wide_architecture()), toy_batch(150)
+    small, _ = prune_to(state, sized_ladders(), batch, PruneTarget(ratio=0.6))
+    settings = PruneSettings(neuron_step=8, resize_heads=True)
+    again = build_ladders(small, batch, rng=np.random.default_rng(0), settings=settings)
+    assert len(again.sized) == 2
+    smaller, _ = prune_to(small, again, batch, PruneTarget(ratio=0.7))
+    assert np.isfinite(logits_of(smaller, batch).numpy()).all()

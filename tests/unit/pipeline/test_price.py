@@ -15,9 +15,12 @@ pytest.importorskip("onnxruntime", reason="the table is measured in an engine")
 LENGTHS = np.array([4, 6, 8, 12, 12, 10], dtype=np.int64)
 
 
-def measure(layers: tuple[tuple[int, int], ...]) -> LatencyTable:
+def measure(
+    layers: tuple[tuple[int, int], ...], *, head_sizes: tuple[int, ...] = ()
+) -> LatencyTable:
     request = TableRequest(
         architecture=toy_architecture(layers),
+        head_sizes=head_sizes,
         engine="onnxruntime",
         precision="int8",
         options={"parallel": "groups"},
@@ -41,6 +44,19 @@ def test_a_table_has_rising_prices_from_nothing_to_all() -> None:
             assert prices[0] >= 0
             assert list(prices) == sorted(prices)
     table.check_fits(toy_architecture(((4, 32), (4, 32))), threads=1)
+
+
+def test_smaller_heads_are_measured_where_they_are_asked_for() -> None:
+    assert measure(((1, 8), (1, 8))).head_sizes == ()
+    table = measure(((3, 8), (3, 8)), head_sizes=(1, 2))
+    assert (table.head_sizes, table.sized_widths) == ((1, 2), (0, 1, 3))
+    for times in table.workloads.values():
+        assert len(times.sized) == 2
+        for sized in times.sized:
+            for prices in (sized.qk, sized.values, sized.last_qk, sized.last_values):
+                assert len(prices) == 3
+                assert list(prices) == sorted(prices)
+    table.check_sizes((1, 2))
 
 
 def test_layers_of_different_shapes_are_refused() -> None:
