@@ -272,8 +272,6 @@ class Runner {
     }
 
   private:
-    bool is_int8() const { return model_.precision == Precision::int8; }
-
     // The first matrix that reads the states before the layer's next norm.
     const Matrix* following(std::size_t index) const {
         if (index == model_.layers.size()) return &model_.pooler;
@@ -298,7 +296,7 @@ class Runner {
     void finish_row(std::size_t row, const Norm& norm, const Matrix* next) {
         float* state = states_ + row * model_.hidden;
         normalise(state, norm, model_.hidden, model_.epsilon);
-        if (is_int8() && next != nullptr) scales_[row] = to_codes(state, *next, codes_ + row * code_stride());
+        if (next != nullptr && next->i8 != nullptr) scales_[row] = to_codes(state, *next, codes_ + row * code_stride());
     }
 
     void embed() {
@@ -315,7 +313,7 @@ class Runner {
             float* state = states_ + row * hidden;
             over_columns(hidden, [&](std::size_t at, std::size_t n) {
                 const Real word =
-                    is_int8() ? Simd::mul(Simd::load_bytes(model_.word_i8 + id * hidden + at, n), Simd::set(model_.word_scale[id]))
+                    model_.word_i8 != nullptr ? Simd::mul(Simd::load_bytes(model_.word_i8 + id * hidden + at, n), Simd::set(model_.word_scale[id]))
                               : Simd::load_some(model_.word_f32 + id * hidden + at, n);
                 const Real rest = Simd::add(Simd::load_some(position + at, n), Simd::load_some(type + at, n));
                 Simd::store_some(state + at, Simd::add(word, rest), n);
@@ -346,7 +344,7 @@ class Runner {
         for (std::size_t row = mine.begin; row < mine.end; ++row) {
             const auto token = static_cast<std::size_t>(work_.offsets[row] - work_.offsets[0]);
             std::memcpy(buffers_.first_states + row * hidden, states_ + token * hidden, hidden * sizeof(float));
-            if (is_int8()) {
+            if (layer.query_key_value.i8 != nullptr || model_.layers.empty()) {
                 std::memcpy(buffers_.first_codes + row * code_stride(), codes_ + token * code_stride(), code_stride());
                 buffers_.first_scales[row] = scales_[token];
             }
@@ -427,7 +425,7 @@ class Runner {
         from.code_stride = matrix.groups() * kGroup;
         from.scales = buffers_.inner_scales;
         from.count = rows_;
-        if (is_int8()) {
+        if (matrix.i8 != nullptr) {
             const Range mine = share(rows_, team_, rank_);
             for (std::size_t row = mine.begin; row < mine.end; ++row) {
                 std::uint8_t* codes = buffers_.inner_codes + row * from.code_stride;

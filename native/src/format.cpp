@@ -70,14 +70,14 @@ class Cursor {
     std::size_t at_ = 0;
 };
 
-Matrix read_matrix(Cursor& cursor, std::size_t out, std::size_t in, Precision precision) {
+Matrix read_matrix(Cursor& cursor, std::size_t out, std::size_t in, bool is_int8) {
     Matrix matrix;
     matrix.out = out;
     matrix.in = in;
     const std::size_t rows = round_up(out, kPanel);
     matrix.bias = cursor.array<float>(rows, "a bias");
     if (in == 0) return matrix;
-    if (precision == Precision::fp32) {
+    if (!is_int8) {
         matrix.f32 = cursor.array<float>(rows * in, "a matrix");
         return matrix;
     }
@@ -96,13 +96,13 @@ Norm read_norm(Cursor& cursor, std::size_t hidden) {
     return norm;
 }
 
-void read_layer(Cursor& cursor, Layer& layer, std::size_t hidden, Precision precision) {
-    const bool has_heads = layer.heads > 0;
-    if (has_heads) layer.query_key_value = read_matrix(cursor, layer.row(), hidden, precision);
-    layer.output = read_matrix(cursor, hidden, has_heads ? layer.values() : 0, precision);
+void read_layer(Cursor& cursor, Layer& layer, std::size_t hidden) {
+    const bool has_heads = layer.heads > 0, is_int8 = layer.is_attention_int8;
+    if (has_heads) layer.query_key_value = read_matrix(cursor, layer.row(), hidden, is_int8);
+    layer.output = read_matrix(cursor, hidden, has_heads ? layer.values() : 0, is_int8);
     layer.attention_norm = read_norm(cursor, hidden);
-    if (layer.ffn > 0) layer.up = read_matrix(cursor, layer.ffn, hidden, precision);
-    layer.down = read_matrix(cursor, hidden, layer.ffn, precision);
+    if (layer.ffn > 0) layer.up = read_matrix(cursor, layer.ffn, hidden, layer.is_ffn_int8);
+    layer.down = read_matrix(cursor, hidden, layer.ffn, layer.is_ffn_int8);
     layer.ffn_norm = read_norm(cursor, hidden);
 }
 
@@ -132,7 +132,8 @@ Model read_model(const std::byte* data, std::size_t size) {
     if (cursor.number("the magic number", ~0U) != kMagic) Cursor::fail("it is not a thinfer weight file");
     if (cursor.number("the version", ~0U) != kVersion) Cursor::fail("its version is not known");
     Model model;
-    model.precision = static_cast<Precision>(cursor.number("the precision", 1));
+    const bool is_word_int8 = cursor.number("the embedding's precision", 1) != 0;
+    model.is_pooler_int8 = cursor.number("the pooler's precision", 1) != 0;
     model.activation = static_cast<Activation>(cursor.number("the activation", 4));
     model.hidden = cursor.number("the hidden size", 1U << 16);
     model.vocab = cursor.number("the vocabulary");
@@ -151,13 +152,15 @@ Model read_model(const std::byte* data, std::size_t size) {
         layer.qk_size = cursor.number("the head size", 1U << 12);
         layer.value_size = cursor.number("the head size", 1U << 12);
         layer.ffn = cursor.number("the intermediate size", 1U << 20);
+        layer.is_attention_int8 = cursor.number("a precision", 1) != 0;
+        layer.is_ffn_int8 = cursor.number("a precision", 1) != 0;
         if (layer.heads > 0 && (layer.qk_size == 0 || layer.value_size == 0)) {
             Cursor::fail("a head size is zero");
         }
         model.layers.push_back(layer);
     }
     const std::size_t hidden = model.hidden;
-    if (model.precision == Precision::int8) {
+    if (is_word_int8) {
         model.word_i8 = cursor.array<std::int8_t>(model.vocab * hidden, "the word embedding");
         model.word_scale = cursor.array<float>(model.vocab, "the word embedding's scales");
     } else {
@@ -166,9 +169,9 @@ Model read_model(const std::byte* data, std::size_t size) {
     model.position = cursor.array<float>(model.positions * hidden, "the position embedding");
     model.type = cursor.array<float>(model.types * hidden, "the type embedding");
     model.embedding_norm = read_norm(cursor, hidden);
-    for (Layer& layer : model.layers) read_layer(cursor, layer, hidden, model.precision);
-    model.pooler = read_matrix(cursor, hidden, hidden, model.precision);
-    model.head = read_matrix(cursor, model.classes, hidden, Precision::fp32);
+    for (Layer& layer : model.layers) read_layer(cursor, layer, hidden);
+    model.pooler = read_matrix(cursor, hidden, hidden, model.is_pooler_int8);
+    model.head = read_matrix(cursor, model.classes, hidden, false);
     cursor.finish();
     return model;
 }

@@ -14,7 +14,6 @@ namespace thinfer {
 constexpr std::size_t kPanel = 32;  // output channels of a panel
 constexpr std::size_t kGroup = 4;   // inputs of an INT8 group
 
-enum class Precision : std::uint32_t { fp32 = 0, int8 = 1 };
 enum class Activation : std::uint32_t { gelu = 0, gelu_tanh = 1, relu = 2, tanh = 3, silu = 4 };
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
@@ -41,6 +40,7 @@ struct Norm {
 
 struct Layer {
     std::size_t heads = 0, qk_size = 0, value_size = 0, ffn = 0;
+    bool is_attention_int8 = false, is_ffn_int8 = false;
     Matrix query_key_value;  // rows: queries, keys, values, each padded to a whole panel
     Matrix output;           // without heads: a bias alone (in = 0)
     Norm attention_norm;
@@ -56,7 +56,7 @@ struct Layer {
 };
 
 struct Model {
-    Precision precision = Precision::fp32;
+    bool is_pooler_int8 = false;
     Activation activation = Activation::gelu;
     std::size_t hidden = 0, vocab = 0, positions = 0, types = 0, classes = 0;
     float epsilon = 0.0F;

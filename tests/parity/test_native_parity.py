@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.support.export_models import LONGEST, SHAPES, open_tiny, random_batch
 from thinfer.architecture import Architecture
 from thinfer.engine import _native as native
 from thinfer.engine.base import Engine, Precision
+from thinfer.export.blocks import list_blocks_to_round
 from thinfer.export.write import ExportRequest, write_engine
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.text.batch import Batch
@@ -100,3 +102,21 @@ def test_the_sets_of_kernels_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         found.append(open_native(shape, tmp_path, "int8").run(batch))
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["uneven", "no heads in a layer", "no layers"])
+def test_blocks_kept_in_fp32_bring_the_logits_nearer(name: str, tmp_path: Path) -> None:
+    shape = SHAPES[name]
+    batch = random_batch(shape)
+    expected = expected_logits(shape, batch)
+    request = ExportRequest(
+        weights=random_weights(shape), architecture=shape, folder=tmp_path, pad_id=0
+    )
+    blocks = list_blocks_to_round(shape)
+    far = []
+    for kept in ((), blocks[: len(blocks) // 2], blocks):
+        spec = write_engine("native", "int8", dataclasses.replace(request, kept_fp32=kept))
+        logits = open_tiny(tmp_path, spec, shape).run(batch)
+        far.append(float(np.abs(logits - expected).max()))
+    assert far[2] < 1e-4 < far[0]
+    assert far[1] != far[0]

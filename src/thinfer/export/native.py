@@ -6,12 +6,13 @@ in the header, so a file of another length is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture, LayerShape
+from thinfer.export.blocks import block_of
 from thinfer.export.ranges import InputRange
 
 __all__ = ["encode_native"]
@@ -32,6 +33,7 @@ def encode_native(
     *,
     is_int8: bool,
     ranges: Mapping[str, InputRange] | None = None,
+    kept: Collection[str] = (),
 ) -> bytes:
     """Give the bytes of `model.thinfer`; the same weights give the same bytes.
 
@@ -41,13 +43,19 @@ def encode_native(
         is_int8: matrices as int8 per output channel and word rows as int8 per row; the engine
             finds a scale for each token's inputs by itself.
         ranges: by `measure_ranges`; of them only the smoothing of input channels is used.
+        kept: blocks that stay in FP32, as `list_blocks_to_round` names them.
     """
-    writer = _Writer(is_int8=is_int8, ranges=ranges or {})
+
+    def rounds(block: str) -> int:
+        return int(is_int8 and block not in kept)
+
+    writer = _Writer(rounds=rounds, ranges=ranges or {})
     shape = architecture
     writer.numbers(
         _MAGIC,
         _VERSION,
-        int(is_int8),
+        rounds("embeddings"),
+        rounds("pooler"),
         _ACTIVATIONS.index(shape.activation),
         shape.hidden,
         shape.vocab,
@@ -57,8 +65,9 @@ def encode_native(
     )
     writer.raw(np.array([shape.layer_norm_eps], dtype="<f4"))
     writer.numbers(len(shape.layers))
-    for layer in shape.layers:
+    for index, layer in enumerate(shape.layers):
         writer.numbers(layer.heads, layer.qk_size, layer.value_size, layer.ffn)
+        writer.numbers(rounds(f"layers.{index}.attention"), rounds(f"layers.{index}.ffn"))
     _write_embeddings(writer, weights, shape)
     for index, layer in enumerate(shape.layers):
         _write_layer(writer, weights, layer, f"layers.{index}")
@@ -69,7 +78,7 @@ def encode_native(
 
 def _write_embeddings(writer: _Writer, weights: Weights, shape: Architecture) -> None:
     words = weights["embeddings.word.weight"]
-    if writer.is_int8:
+    if writer.rounds("embeddings"):
         scale = np.maximum(np.abs(words).max(axis=1), 1e-12) / np.float32(127.0)
         writer.array(np.rint(words / scale[:, None]).astype(np.int8))
         writer.array(scale.astype(np.float32))
@@ -105,8 +114,8 @@ def _write_layer(writer: _Writer, weights: Weights, layer: LayerShape, prefix: s
 
 
 class _Writer:
-    def __init__(self, *, is_int8: bool, ranges: Mapping[str, InputRange]) -> None:
-        self.is_int8 = is_int8
+    def __init__(self, *, rounds: Callable[[str], int], ranges: Mapping[str, InputRange]) -> None:
+        self.rounds = rounds
         self._ranges = ranges
         self._parts: list[bytes] = []
         self._size = 0
@@ -130,7 +139,7 @@ class _Writer:
     def matrix(self, weight: Floats, bias: Floats, product: str | None) -> None:
         """Write a matrix `[out, in]`; without a product's name it stays float32."""
         self.array(_padded(bias))
-        if not self.is_int8 or product is None:
+        if product is None or not self.rounds(block_of(product)):
             self.array(_to_panels(_padded(weight), 1))
             return
         smoothing = self._smoothing(product, weight.shape[1])

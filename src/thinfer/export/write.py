@@ -23,7 +23,11 @@ from thinfer.text.batch import Batch
 
 __all__ = ["EXPORTERS", "ExportRequest", "write_engine"]
 
-_LEAVES_BLOCKS = ("onnxruntime", "openvino")  # whose INT8 form may keep some of them in FP32
+_LEAVES_BLOCKS = (
+    "native",
+    "onnxruntime",
+    "openvino",
+)  # whose INT8 form may keep some of them in FP32
 _BOUNDS = {"fp32": 1e-3, "bf16": 0.5, "int8": 2.0}
 
 
@@ -159,7 +163,11 @@ def _write_native(request: ExportRequest, precision: Precision) -> EngineSpec:
     name = f"{LAYOUT.engines}/native/model.thinfer"
     (request.folder / name).parent.mkdir(parents=True, exist_ok=True)
     data = encode_native(
-        request.weights, request.architecture, is_int8=precision == "int8", ranges=ranges
+        request.weights,
+        request.architecture,
+        is_int8=precision == "int8",
+        ranges=ranges,
+        kept=request.kept_fp32,
     )
     (request.folder / name).write_bytes(data)
     return _spec("native", precision, (name,))
