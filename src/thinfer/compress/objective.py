@@ -32,7 +32,8 @@ class DistillSettings:
         alpha: share of the teacher's logits in the class loss, 0 … 1; the rest is the labels'.
         hidden_weight: weight of the hidden states' relative squared error, ≥ 0; 0 leaves it out
             and, with no relations either, saves running the teacher beside the student.
-        relation_weight: weight of the attention relations' divergence, ≥ 0; 0 leaves it out.
+        relation_weight: weight of the attention relations' divergence, ≥ 0; 0 leaves it out (the
+            default: docs/why/18).
         relation_heads: most heads that relations are split into, ≥ 1.
         relation_layers: (layer of the student, layer of the teacher) whose relations are compared;
             absent: chosen by `relations.choose_pair`.
