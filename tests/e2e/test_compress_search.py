@@ -74,7 +74,7 @@ def test_minutes_are_kept_and_early_drops_are_told(tmp_path: Path) -> None:
     task = small_task()
     files = {name: getattr(task, name) for name in ("train", "dev", "test")}
     begun = time.monotonic()
-    result = compress(files, tmp_path / "out", "--floor", "accuracy>=90%", "--minutes", "0.7")
+    result = compress(files, tmp_path / "out", "--floor", "accuracy>=60%", "--minutes", "0.7")
     # Slack: a busy machine may take long over one piece of work, and starting up is not counted.
     assert time.monotonic() - begun < 42 + 60
     early = [row for row in result["candidates"] if row.get("rung") is not None]
