@@ -76,12 +76,12 @@ def small_task() -> SmallTask:
     )
 
 
-def train_small(train: Corpus, dev: Corpus, *, epochs: int = 8) -> Checkpoint:
+def train_small(train: Corpus, dev: Corpus, *, epochs: int = 8, heads: int = 4) -> Checkpoint:
     """Train two layers of width 48 from nothing."""
     texts = [*train.texts, *(train.pairs or ())]
     tokenizer = learn_wordpiece(texts, size=1500, max_length=MAX_LENGTH)
     labels = tuple(sorted(set(train.labels or ())))
-    layer = LayerShape(heads=4, qk_size=12, value_size=12, ffn=96)
+    layer = LayerShape(heads=heads, qk_size=48 // heads, value_size=48 // heads, ffn=96)
     shape = Architecture(
         hidden=48,
         layers=(layer, layer),

@@ -147,7 +147,7 @@ class HeadFit:
         try:
             # Positive definite by its damping; singular only by rounding or a broken model.
             np.linalg.cholesky(self._matrix)
-            self._inverse: Matrix = np.linalg.inv(self._matrix)
+            self._inverse = np.linalg.inv(self._matrix).astype(np.float64, copy=False)
         except np.linalg.LinAlgError as error:
             what = "the moments of smaller heads cannot be factorised"
             raise DataError(what, got=str(error), do="raise the damping") from error
@@ -182,8 +182,8 @@ class HeadFit:
         """
         spread = _spread(maps)
         inner = spread @ self._matrix @ spread.T
-        solved: Matrix = np.linalg.solve(inner, spread @ self._cross @ weight.T).T
-        return solved
+        solved = np.linalg.solve(inner, spread @ self._cross @ weight.T).T
+        return np.asarray(solved, dtype=np.float64)
 
 
 def resize_attention(

@@ -26,8 +26,8 @@ def test_moments_are_those_of_every_pair_of_tokens() -> None:
     wanted_queries, wanted_keys = np.zeros((2, 16, 16)), np.zeros((2, 16, 16))
     ends = [*packed.first.tolist()[1:], len(states)]
     for start, end in zip(packed.first.tolist(), ends, strict=True):
-        query = part.query(states[start:end]).double().numpy()  # type: ignore[union-attr, operator]
-        key = part.key(states[start:end]).double().numpy()  # type: ignore[union-attr, operator]
+        query = part.query(states[start:end]).double().numpy()  # type: ignore[operator]
+        key = part.key(states[start:end]).double().numpy()  # type: ignore[operator]
         for head in range(2):
             q, k = (each[:, 16 * head : 16 * head + 16] for each in (query, key))
             for row, weight in zip(q, weights[start:end].tolist(), strict=True):
@@ -55,7 +55,7 @@ def test_mapped_scores_are_divided_by_the_root_of_their_own_size(rank: int) -> N
     maps = np.zeros((2, rank, 16))
     got = map_contexts(block.part, states, packed, (maps, maps))  # type: ignore[arg-type]
     start, stop = int(packed.first[-1]), len(states)
-    value = block.part.value(states[start:stop])  # type: ignore[union-attr, operator]
+    value = block.part.value(states[start:stop])  # type: ignore[operator]
     even = value.mean(0).expand(stop - start, -1)  # no scores at all: even shares
     torch.testing.assert_close(got[start:stop], even)
     assert got.shape == (len(states), 32)

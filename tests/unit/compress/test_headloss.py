@@ -96,7 +96,7 @@ def _output(
     ):
         query, key, value = (
             (text @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"])
-            .unflatten(-1, (heads, -1))
+            .view(len(text), heads, -1)
             .transpose(0, 1)
             for name in ("query", "key", "value")
         )

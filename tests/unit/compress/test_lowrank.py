@@ -109,6 +109,10 @@ def contexts(heads: int, seed: int = 0) -> tuple[Matrix, Matrix]:
     return rng.normal(size=(12, width)), damp(mixing.T @ mixing, 0.01).matrix
 
 
+def inverse_of(matrix: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
 def refit_loss(weight: Matrix, matrix: Matrix, maps: Matrix) -> float:
     """What the best projection of the mapped contexts still loses."""
     heads, rank, size = maps.shape
@@ -123,7 +127,7 @@ def refit_loss(weight: Matrix, matrix: Matrix, maps: Matrix) -> float:
 @pytest.mark.parametrize("rank", RANKS)
 def test_the_loss_of_values_is_that_of_a_refit(rank: int) -> None:
     weight, matrix = contexts(3)
-    found = factor_values(weight, np.linalg.inv(matrix), SIZE, rank)
+    found = factor_values(weight, inverse_of(matrix), SIZE, rank)
     assert found.maps.shape == (3, rank, SIZE)
     for each in found.maps:
         np.testing.assert_allclose(each @ each.T, np.eye(rank), atol=1e-10)
@@ -133,7 +137,7 @@ def test_the_loss_of_values_is_that_of_a_refit(rank: int) -> None:
 @pytest.mark.parametrize("rank", RANKS)
 def test_values_of_one_head_are_the_best_of_all_tried(rank: int) -> None:
     weight, matrix = contexts(1)
-    found = factor_values(weight, np.linalg.inv(matrix), SIZE, rank)
+    found = factor_values(weight, inverse_of(matrix), SIZE, rank)
     root = np.linalg.cholesky(matrix)
     singular = np.linalg.svd(weight @ root, compute_uv=False)
     assert found.loss == pytest.approx(float(np.sum(singular[rank:] ** 2)), rel=1e-6)
@@ -147,7 +151,7 @@ def test_values_of_one_head_are_the_best_of_all_tried(rank: int) -> None:
 
 def test_values_beat_plain_svd_and_dropped_dimensions_over_several_heads() -> None:
     weight, matrix = contexts(4)
-    found = factor_values(weight, np.linalg.inv(matrix), SIZE, 4)
+    found = factor_values(weight, inverse_of(matrix), SIZE, 4)
     heads = np.split(weight, 4, axis=1)
     plain = np.stack([np.linalg.svd(each)[2][:4] for each in heads])
     fixed = np.stack([np.eye(SIZE)[:4]] * 4)
@@ -157,7 +161,7 @@ def test_values_beat_plain_svd_and_dropped_dimensions_over_several_heads() -> No
 
 def test_all_value_dimensions_are_left_as_they_are() -> None:
     weight, matrix = contexts(2)
-    found = factor_values(weight, np.linalg.inv(matrix), SIZE, SIZE)
+    found = factor_values(weight, inverse_of(matrix), SIZE, SIZE)
     assert found.loss == 0.0
     np.testing.assert_array_equal(found.maps, np.stack([np.eye(SIZE)] * 2))
 
