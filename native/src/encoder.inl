@@ -39,18 +39,24 @@ inline Real exponential(Real x) {
     return Simd::times_power_of_two(p, n);
 }
 
-// erf(x), absolute error below 2e-7 (Abramowitz and Stegun, 7.1.26).
+// erf(x), absolute error below 4e-6: erf(x) / x as a polynomial in t = 2 (x / 3.3)² - 1, least
+// squares at Chebyshev points; beyond 3.3 it is 1. No exponential and no division, which would
+// cost as much as the product that made x (docs/why/21-native-engine.md).
 inline Real error_function(Real x) {
-    const Real size = Simd::abs(x);
-    const Real t = Simd::div(Simd::set(1.0F), Simd::fma(size, Simd::set(0.3275911F), Simd::set(1.0F)));
-    Real p = Simd::set(1.061405429F);
-    p = Simd::fma(p, t, Simd::set(-1.453152027F));
-    p = Simd::fma(p, t, Simd::set(1.421413741F));
-    p = Simd::fma(p, t, Simd::set(-0.284496736F));
-    p = Simd::fma(p, t, Simd::set(0.254829592F));
-    const Real fading = exponential(Simd::sub(Simd::set(0.0F), Simd::mul(size, size)));
-    const Real value = Simd::sub(Simd::set(1.0F), Simd::mul(Simd::mul(p, t), fading));
-    return Simd::copy_sign(value, x);
+    const Real size = Simd::min(Simd::abs(x), Simd::set(3.3F));
+    const Real t = Simd::fma(Simd::mul(size, size), Simd::set(0.183654726F), Simd::set(-1.0F));
+    Real p = Simd::set(0.00348566659F);
+    p = Simd::fma(p, t, Simd::set(-0.0093987491F));
+    p = Simd::fma(p, t, Simd::set(0.0115250098F));
+    p = Simd::fma(p, t, Simd::set(-0.0179817192F));
+    p = Simd::fma(p, t, Simd::set(0.0362797007F));
+    p = Simd::fma(p, t, Simd::set(-0.0591647923F));
+    p = Simd::fma(p, t, Simd::set(0.084206149F));
+    p = Simd::fma(p, t, Simd::set(-0.114477411F));
+    p = Simd::fma(p, t, Simd::set(0.15206179F));
+    p = Simd::fma(p, t, Simd::set(-0.211641446F));
+    p = Simd::fma(p, t, Simd::set(0.428135782F));
+    return Simd::copy_sign(Simd::mul(p, size), x);
 }
 
 inline Real sigmoid(Real x) {
@@ -519,8 +525,11 @@ class Runner {
 
     // Softmax of scores / sqrt(size), in place.
     static void soften(float* scores, std::size_t length, std::size_t size) {
-        float most = scores[0];
-        for (std::size_t token = 1; token < length; ++token) most = scores[token] > most ? scores[token] : most;
+        Real widest = Simd::set(scores[0]);
+        std::size_t at = 0;
+        for (; at + kWidth <= length; at += kWidth) widest = Simd::max(widest, Simd::load(scores + at));
+        float most = Simd::largest(widest);
+        for (; at < length; ++at) most = scores[at] > most ? scores[at] : most;
         const float factor = 1.0F / std::sqrt(static_cast<float>(size));
         const Real shift = Simd::set(-most * factor);
         over_columns(length, [&](std::size_t at, std::size_t n) {
