@@ -10,9 +10,10 @@ from thinfer.pipeline.job import Job
 __all__ = ["estimate_closing", "seconds_left"]
 
 _TEXTS, _SINGLES = 1024, 256  # as many as pipeline/speed.py times
-_SINGLE = 2.0  # what a text alone costs, in its share of a batch of 32
-_PLAIN = 2.0  # transformers and the original, in the slowest form of the dense state
-_LINKS = 5  # forms of the chain of factors that are timed besides
+# Passes at about the original's own rate: itself three times over (half as long again for the
+# factors), `transformers`, and the FP32 forms in the chain of factors.
+_PLAIN_PASSES = 8.0
+_CHAIN_PASSES = 3.0  # of the chosen form and one before it, for the factors
 _REST_S = 15.0  # the linear model, the bundle, its report
 
 
@@ -28,13 +29,11 @@ def estimate_closing(job: Job, candidates: Sequence[Candidate]) -> float:
     if not rates:
         return _REST_S
     rows = len(job.sets.dev)
-    texts = 2 * min(_TEXTS, rows) + 2 * _SINGLE * min(_SINGLES, rows)  # one pass is not timed
-    slowest, fastest = 1 / min(rates), 1 / max(rates)
-    forms = sum(1 / rate for rate in rates) * texts
-    plain = 4 * _PLAIN * slowest * texts  # the original three times over, transformers once
-    links = _LINKS * slowest * 1.5 * texts
-    test = len(job.sets.test) * (_PLAIN * slowest + fastest)
-    return forms + plain + links + test + _REST_S
+    texts = 2 * (min(_TEXTS, rows) + min(_SINGLES, rows))  # one pass is not timed
+    plain, fastest = 1 / (job.original_rate or min(rates)), 1 / max(rates)
+    forms = sum(1 / rate for rate in rates)
+    passes = forms + _PLAIN_PASSES * plain + _CHAIN_PASSES * fastest
+    return passes * texts + len(job.sets.test) * (plain + fastest) + _REST_S
 
 
 def seconds_left(job: Job, candidates: Sequence[Candidate]) -> float:

@@ -51,6 +51,7 @@ class Job:
         precisions: precisions to try.
         progress: told of the work.
         clock: times it.
+        original_rate: texts per second of the original on `dev`, roughly: one pass.
         deadline_s: reading of the monotonic clock by which the run should be over, if any.
     """
 
@@ -67,6 +68,7 @@ class Job:
     precisions: tuple[Precision, ...]
     progress: Progress
     clock: Clock
+    original_rate: float | None = None
     deadline_s: float | None = None
 
     @property

@@ -112,7 +112,9 @@ def _prepare(
     threads = request.threads or usable_cores()
     with progress.task("the original on dev", 1) as advance:
         runner = original.open(threads)
+        begun = clock.monotonic()
         answers = runner.run_set(sets.dev).argmax(axis=1)
+        seconds = clock.monotonic() - begun
         runner.close()
         advance(1)
     job = Job(
@@ -129,6 +131,7 @@ def _prepare(
         precisions=precisions,
         progress=progress,
         clock=clock,
+        original_rate=len(sets.dev) / max(seconds, 1e-9),
     )
     return job, original
 
