@@ -34,7 +34,9 @@ from thinfer.text.vocabulary import VocabularyPlan, plan_vocabulary, prune_token
 
 __all__ = ["Explorer", "explore_states"]
 
-_LADDER = Ladder()
+# The repair of rung 1 takes by far the longest, unless rung 2 retrains.
+_LADDER = Ladder(parts=(1, 4, 1))
+_RETRAINED = (1, 2, 4)
 _DRAWN = (27, 9)  # configurations of a bracket that begins on rung 0, and of one on rung 1
 _SHARE = 0.6  # of the time left, for a bracket; the rest is for the forms of its finalists
 _COUNTS = (2, 5)  # token rows seen less often than that go
@@ -236,7 +238,8 @@ def explore_states(
     while (left := seconds_left()) > 0:
         bar = max((explorer.speed(each) for each in finalists if is_cleared(each.name)), default=0)
         again = tuple(each for each in again if explorer.speed(each) > _FASTER * bar)
-        ladder = replace(_LADDER, first=bracket % 2)
+        parts = _LADDER.parts if job.request.retrain == "none" else _RETRAINED
+        ladder = replace(_LADDER, first=bracket % 2, parts=parts)
         room = max(0, _DRAWN[ladder.first] - len(again))
         drawn = draw_configurations(space, room, rng=rng, known=known)
         if not drawn and not again:

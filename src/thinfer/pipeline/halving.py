@@ -21,6 +21,7 @@ C = TypeVar("C")
 
 # Speeds this close count as one (as in the choice itself): then the smaller model goes first.
 _TIE = 0.05
+_LATE = "no time was left to look at it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +58,31 @@ class Ladder:
         rungs: rungs in all, from 0; the last one decides who is made.
         eta: one in so many goes on to the next rung, ≥ 2.
         finalists: most configurations that leave the last rung.
+        parts: of the time, one a rung, in any unit, each over 0; equal ones when empty.
     """
 
     first: int = 0
     rungs: int = 3
     eta: int = 3
     finalists: int = 3
+    parts: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.first < self.rungs or self.eta < 2 or self.finalists < 1:
+        is_split = not self.parts or (len(self.parts) == self.rungs and min(self.parts) > 0)
+        is_sane = 0 <= self.first < self.rungs and self.eta >= 2 and self.finalists >= 1
+        if not is_sane or not is_split:
             what = "a bracket of successive halving is impossible"
-            raise UserError(what, expected="first < rungs, eta ≥ 2, finalists ≥ 1", got=str(self))
+            expected = "first < rungs, eta ≥ 2, finalists ≥ 1, a part a rung"
+            raise UserError(what, expected=expected, got=str(self))
+
+    def share(self, rung: int) -> float:
+        """Give a rung's part of the time that is left when it begins, 0 … 1.
+
+        Args:
+            rung: from `first` on.
+        """
+        parts = self.parts or (1.0,) * self.rungs
+        return parts[rung] / sum(parts[rung:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +130,16 @@ def halve(
 ) -> Halved[C]:
     """Run one bracket.
 
-    Every rung gets an equal part of the time that is left when it begins. A rung whose part is
-    used up stops looking; what it has not looked at is dropped, the least promising first, for
-    each rung looks in the order of the one before.
+    A rung whose part of the time is used up stops looking; what it has not looked at is dropped,
+    the least promising first, for each rung looks in the order of the one before. At the first
+    of them it looks in any case, so that what was spent on earlier rungs is not lost.
 
     Args:
         configurations: in the order of what to look at first.
         evaluate: looks at one on a rung; each rung is some `eta` times as dear as the one before.
         ladder: how many go on, and how often.
-        deadline_s: reading of the monotonic clock after which nothing is begun.
+        deadline_s: reading of the monotonic clock after which nothing is begun, but for one look
+            on each rung that is left; beyond it, no bracket begins.
         clock: tells the time.
 
     Returns:
@@ -133,7 +149,10 @@ def halve(
     left = list(configurations)
     for rung in range(ladder.first, ladder.rungs):
         now = clock.monotonic()
-        share = max(0.0, deadline_s - now) / (ladder.rungs - rung)
+        if rung == ladder.first and now >= deadline_s:
+            drops = (_drop(each, rung, None, _LATE) for each in configurations)
+            return Halved(finalists=(), dropped=tuple(drops))
+        share = max(0.0, deadline_s - now) * ladder.share(rung)
         seen, unseen = _look(left, evaluate, rung, until_s=now + share, clock=clock)
         ranked = sorted(range(len(seen)), key=lambda place: (seen[place][1].order, place))
         is_last = rung + 1 == ladder.rungs
@@ -144,7 +163,7 @@ def halve(
                 configuration, score = seen[place]
                 why = _explain(score, is_last=is_last)
                 dropped.append(_drop(configuration, rung, score, why))
-        dropped += [_drop(each, rung, None, "no time was left to look at it") for each in unseen]
+        dropped += [_drop(each, rung, None, _LATE) for each in unseen]
         left = [seen[place][0] for place in goes_on]
     return Halved(finalists=tuple(left), dropped=tuple(dropped))
 
@@ -176,12 +195,12 @@ def _look(
     until_s: float,
     clock: Clock,
 ) -> tuple[list[tuple[C, Score]], list[C]]:
-    """Evaluate in order while another evaluation as long as the longest so far fits in."""
+    """Evaluate the first, and on while another as long as the longest so far fits in."""
     seen: list[tuple[C, Score]] = []
     longest = 0.0
     for place, configuration in enumerate(configurations):
         begun = clock.monotonic()
-        if begun + longest >= until_s:
+        if place and begun + longest >= until_s:
             return seen, list(configurations[place:])
         seen.append((configuration, evaluate(configuration, rung)))
         longest = max(longest, clock.monotonic() - begun)

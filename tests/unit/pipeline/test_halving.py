@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -80,11 +81,24 @@ def test_a_later_first_rung_looks_more_closely_at_once() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 1.0, 10.0, 30.0, 60.0])
 def test_it_ends_in_time_and_still_names_everyone(seconds: float) -> None:
     found, _, clock = run(27, seconds=seconds)
-    assert clock.monotonic() <= seconds + 9  # at most one look beyond: the dearest takes 9 s
+    # One look beyond on each rung, of 1, 3 and 9 s; and none at all where no time was given.
+    assert clock.monotonic() <= (seconds + 13 if seconds else 0)
     assert len(found.finalists) + len(found.dropped) == 27
     late = [drop for drop in found.dropped if drop.score is None]
     assert all("no time was left" in drop.reason for drop in late)
     assert bool(late) == (seconds < 81)  # 27 looks of 1 s, 9 of 3 s and 3 of 9 s
+
+
+def test_what_was_spent_on_is_looked_at_to_the_end_however_late() -> None:
+    found, looks, _ = run(27, seconds=1.0)
+    assert looks == {0: 1, 1: 1, 2: 1}
+    assert found.finalists == (0,)
+
+
+def test_the_parts_of_the_time_may_differ() -> None:
+    _, equal, _ = run(27, Ladder(), seconds=30)
+    _, early, _ = run(27, Ladder(parts=(8, 1, 1)), seconds=30)
+    assert early[0] > equal[0]
 
 
 def test_each_rung_has_its_part_of_the_time() -> None:
@@ -99,8 +113,18 @@ def test_none_and_one_are_cases(count: int) -> None:
     assert found.dropped == ()
 
 
-@pytest.mark.parametrize("change", [{"first": 3}, {"eta": 1}, {"finalists": 0}, {"first": -1}])
-def test_an_impossible_bracket_is_refused(change: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"first": 3},
+        {"eta": 1},
+        {"finalists": 0},
+        {"first": -1},
+        {"parts": (1, 2)},
+        {"parts": (1, 0, 1)},
+    ],
+)
+def test_an_impossible_bracket_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="impossible"):
         Ladder(**change)
 
