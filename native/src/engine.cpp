@@ -50,10 +50,12 @@ class Engine::Pool {
 
     std::size_t size() const { return threads_.size() + 1; }
 
-    // Calls `part(rank)` on `ranks` threads, the caller's being rank 0. One call at a time has the
-    // helpers: others wait, so that the ranks of a team always run together.
-    void share(std::size_t ranks, const std::function<void(std::size_t)>& part) {
-        const std::lock_guard turn(turn_);
+    // Calls `part(rank)` on `ranks` threads, the caller's being rank 0, and says whether it did: one
+    // call at a time has the helpers, so that the ranks of a team always run together. A second
+    // call that comes meanwhile has cores enough to do with its own thread.
+    bool share(std::size_t ranks, const std::function<void(std::size_t)>& part) {
+        const std::unique_lock turn(turn_, std::try_to_lock);
+        if (!turn.owns_lock()) return false;
         {
             const std::lock_guard lock(mutex_);
             part_ = &part;
@@ -66,6 +68,7 @@ class Engine::Pool {
         std::unique_lock lock(mutex_);
         done_.wait(lock, [this] { return left_ == 0; });
         part_ = nullptr;
+        return true;
     }
 
     std::unique_ptr<Scratch> borrow() {
@@ -138,32 +141,28 @@ void Engine::run(const std::int64_t* ids, const std::int64_t* types, const std::
     std::size_t most = kChunkTokens;
     if (threads > 1) most = std::min(most, std::max<std::size_t>(kSharedTokens, tokens / threads + 1));
     const std::vector<Work> chunks = cut(ids, types, offsets, sequences, model_.classes, logits, most);
-    if (threads == 1 || (chunks.size() == 1 && tokens < kSharedTokens)) {
-        auto scratch = pool_->borrow();
-        for (const Work& chunk : chunks) {
-            Team alone(1);
-            kernels_.run(model_, chunk, lay_out(model_, chunk, 1, *scratch), alone, 0);
-        }
-        pool_->give_back(std::move(scratch));
-        return;
-    }
-    if (chunks.size() == 1) {
-        auto scratch = pool_->borrow();
-        Team team(threads);
-        const Buffers buffers = lay_out(model_, chunks[0], threads, *scratch);
-        pool_->share(threads, [&](std::size_t rank) { kernels_.run(model_, chunks[0], buffers, team, rank); });
-        pool_->give_back(std::move(scratch));
-        return;
-    }
     std::atomic<std::size_t> next{0};
-    pool_->share(std::min(threads, chunks.size()), [&](std::size_t) {
+    const auto take_chunks = [&](std::size_t) {
         auto scratch = pool_->borrow();
         for (std::size_t at = next++; at < chunks.size(); at = next++) {
             Team alone(1);
             kernels_.run(model_, chunks[at], lay_out(model_, chunks[at], 1, *scratch), alone, 0);
         }
         pool_->give_back(std::move(scratch));
-    });
+    };
+    bool is_done = false;
+    if (threads > 1 && chunks.size() > 1) {
+        is_done = pool_->share(std::min(threads, chunks.size()), take_chunks);
+    } else if (threads > 1 && tokens >= kSharedTokens) {
+        auto scratch = pool_->borrow();
+        Team team(threads);
+        const Buffers buffers = lay_out(model_, chunks[0], threads, *scratch);
+        is_done = pool_->share(threads, [&](std::size_t rank) {
+            kernels_.run(model_, chunks[0], buffers, team, rank);
+        });
+        pool_->give_back(std::move(scratch));
+    }
+    if (!is_done) take_chunks(0);
 }
 
 }  // namespace thinfer
