@@ -107,39 +107,77 @@ inline Rows skip(Rows rows, std::size_t from) {
     return rows;
 }
 
+// The sums of one tile of R rows, [R, vectors, lanes]. They leave the registers only once, at the
+// end and by constant indices: where the code that uses them stands in the same function, gcc 12
+// keeps a copy of each on the stack inside the loop, at less than half the speed.
+template <std::size_t R>
+[[gnu::noinline]] void sum_int8(const std::uint8_t* codes, std::size_t stride, const std::int8_t* weights,
+                                std::size_t groups, Simd::Int* target) {
+    constexpr std::size_t V = Simd::kVectors;
+    Simd::Int sums[R][V];
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (std::size_t v = 0; v < V; ++v) sums[r][v] = Simd::zero();
+    for (std::size_t g = 0; g < groups; ++g, weights += kPanel * kGroup, codes += kGroup) {
+        decltype(Simd::load_codes(weights)) wide[V];
+#pragma GCC unroll 16
+        for (std::size_t v = 0; v < V; ++v) wide[v] = Simd::load_codes(weights + v * kWidth * kGroup);
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < R; ++r) {
+            const auto input = Simd::spread(codes + r * stride);
+#pragma GCC unroll 16
+            for (std::size_t v = 0; v < V; ++v) sums[r][v] = Simd::dot(sums[r][v], input, wide[v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (std::size_t v = 0; v < V; ++v) target[r * V + v] = sums[r][v];
+}
+
+template <std::size_t R>
+[[gnu::noinline]] void sum_fp32(const float* inputs, std::size_t stride, const float* weights, std::size_t count,
+                                Real* target) {
+    constexpr std::size_t V = Simd::kVectors;
+    Real sums[R][V];
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (std::size_t v = 0; v < V; ++v) sums[r][v] = Simd::set(0.0F);
+    for (std::size_t i = 0; i < count; ++i, weights += kPanel, ++inputs) {
+        Real wide[V];
+#pragma GCC unroll 16
+        for (std::size_t v = 0; v < V; ++v) wide[v] = Simd::load(weights + v * kWidth);
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < R; ++r) {
+            const Real input = Simd::set(inputs[r * stride]);
+#pragma GCC unroll 16
+            for (std::size_t v = 0; v < V; ++v) sums[r][v] = Simd::fma(input, wide[v], sums[r][v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (std::size_t v = 0; v < V; ++v) target[r * V + v] = sums[r][v];
+}
+
 // One tile of R rows and a register-full of columns; `store(row, column, value)` gets W x + b.
 template <std::size_t R, class Store>
 inline void tile_int8(const Rows& rows, const Matrix& matrix, std::size_t column, std::size_t row, Store& store) {
     constexpr std::size_t V = Simd::kVectors;
-    const std::size_t groups = matrix.groups(), panel = column / kPanel;
+    const std::size_t groups = matrix.groups();
     const std::int8_t* weights =
-        matrix.i8 + panel * groups * kPanel * kGroup + (column % kPanel) * kGroup;
-    const std::uint8_t* codes = rows.codes + row * rows.code_stride;
-    Simd::Int sums[R][V];
-#pragma GCC unroll 12
-    for (std::size_t r = 0; r < R; ++r)
-#pragma GCC unroll 12
-        for (std::size_t v = 0; v < V; ++v) sums[r][v] = Simd::zero();
-    for (std::size_t g = 0; g < groups; ++g, weights += kPanel * kGroup) {
-        decltype(Simd::load_codes(weights)) wide[V];
-#pragma GCC unroll 12
-        for (std::size_t v = 0; v < V; ++v) wide[v] = Simd::load_codes(weights + v * kWidth * kGroup);
-#pragma GCC unroll 12
-        for (std::size_t r = 0; r < R; ++r) {
-            const auto input = Simd::spread(codes + r * rows.code_stride + g * kGroup);
-#pragma GCC unroll 12
-            for (std::size_t v = 0; v < V; ++v) sums[r][v] = Simd::dot(sums[r][v], input, wide[v]);
-        }
-    }
-#pragma GCC unroll 12
+        matrix.i8 + column / kPanel * groups * kPanel * kGroup + column % kPanel * kGroup;
+    Simd::Int sums[R * V];
+    sum_int8<R>(rows.codes + row * rows.code_stride, rows.code_stride, weights, groups, sums);
     for (std::size_t v = 0; v < V; ++v) {
         const std::size_t at = column + v * kWidth;
         const auto offsets = Simd::load_sums(matrix.sums + at);
         const Real scale = Simd::load(matrix.scale + at), bias = Simd::load(matrix.bias + at);
-#pragma GCC unroll 12
         for (std::size_t r = 0; r < R; ++r) {
             const Real both = Simd::mul(scale, Simd::set(rows.scales[row + r]));
-            store(row + r, at, Simd::fma(Simd::to_real(sums[r][v], offsets), both, bias));
+            store(row + r, at, Simd::fma(Simd::to_real(sums[r * V + v], offsets), both, bias));
         }
     }
 }
@@ -148,29 +186,13 @@ template <std::size_t R, class Store>
 inline void tile_fp32(const Rows& rows, const Matrix& matrix, std::size_t column, std::size_t row, Store& store) {
     constexpr std::size_t V = Simd::kVectors;
     const float* weights = matrix.f32 + column / kPanel * matrix.in * kPanel + column % kPanel;
-    const float* inputs = rows.reals + row * rows.stride;
-    Real sums[R][V];
-#pragma GCC unroll 12
+    Real sums[R * V];
+    sum_fp32<R>(rows.reals + row * rows.stride, rows.stride, weights, matrix.in, sums);
     for (std::size_t v = 0; v < V; ++v) {
-        const Real bias = Simd::load(matrix.bias + column + v * kWidth);
-#pragma GCC unroll 12
-        for (std::size_t r = 0; r < R; ++r) sums[r][v] = bias;
+        const std::size_t at = column + v * kWidth;
+        const Real bias = Simd::load(matrix.bias + at);
+        for (std::size_t r = 0; r < R; ++r) store(row + r, at, Simd::add(sums[r * V + v], bias));
     }
-    for (std::size_t i = 0; i < matrix.in; ++i, weights += kPanel) {
-        Real wide[V];
-#pragma GCC unroll 12
-        for (std::size_t v = 0; v < V; ++v) wide[v] = Simd::load(weights + v * kWidth);
-#pragma GCC unroll 12
-        for (std::size_t r = 0; r < R; ++r) {
-            const Real input = Simd::set(inputs[r * rows.stride + i]);
-#pragma GCC unroll 12
-            for (std::size_t v = 0; v < V; ++v) sums[r][v] = Simd::fma(input, wide[v], sums[r][v]);
-        }
-    }
-#pragma GCC unroll 12
-    for (std::size_t r = 0; r < R; ++r)
-#pragma GCC unroll 12
-        for (std::size_t v = 0; v < V; ++v) store(row + r, column + v * kWidth, sums[r][v]);
 }
 
 template <std::size_t R, bool is_int8, class Store>
@@ -496,29 +518,29 @@ class Runner {
         const std::size_t stride = layer.row(), size = layer.qk_size, padded = round_up(length, kWidth);
         for (std::size_t at = 0; at < padded; at += kWidth) {
             Real sums[R];
-#pragma GCC unroll 12
+#pragma GCC unroll 16
             for (std::size_t r = 0; r < R; ++r) sums[r] = Simd::set(0.0F);
             for (std::size_t i = 0; i < size; ++i) {
                 const Real key = Simd::load(turned + i * padded + at);
-#pragma GCC unroll 12
+#pragma GCC unroll 16
                 for (std::size_t r = 0; r < R; ++r) sums[r] = Simd::fma(Simd::set(query[r * stride + i]), key, sums[r]);
             }
-#pragma GCC unroll 12
+#pragma GCC unroll 16
             for (std::size_t r = 0; r < R; ++r) Simd::store(scores + r * padded + at, sums[r]);
         }
-#pragma GCC unroll 12
+#pragma GCC unroll 16
         for (std::size_t r = 0; r < R; ++r) soften(scores + r * padded, length, size);
         for (std::size_t at = 0; at < layer.value_size; at += kWidth) {
             const std::size_t n = layer.value_size - at < kWidth ? layer.value_size - at : kWidth;
             Real sums[R];
-#pragma GCC unroll 12
+#pragma GCC unroll 16
             for (std::size_t r = 0; r < R; ++r) sums[r] = Simd::set(0.0F);
             for (std::size_t token = 0; token < length; ++token) {
                 const Real value = Simd::load_some(values + token * stride + at, n);
-#pragma GCC unroll 12
+#pragma GCC unroll 16
                 for (std::size_t r = 0; r < R; ++r) sums[r] = Simd::fma(Simd::set(scores[r * padded + token]), value, sums[r]);
             }
-#pragma GCC unroll 12
+#pragma GCC unroll 16
             for (std::size_t r = 0; r < R; ++r) Simd::store_some(target + r * layer.values() + at, sums[r], n);
         }
     }
