@@ -17,6 +17,7 @@ def _run(tmp_path: Path, lines: str, status: int) -> subprocess.CompletedProcess
     """Run the script with a `make` that only says how the tests went."""
     tools = {
         "make": f'echo "make $*"\nprintf "{lines}"\nexit {status}',
+        "c++": "exit 0",
         "chromium": "exit 0",
         "python3": "exit 0",
         "apt-get": 'echo "apt-get must not be needed"\nexit 1',
