@@ -6,6 +6,7 @@
 
 using Real = Simd::Real;
 constexpr std::size_t kWidth = Simd::kWidth;
+static_assert(Simd::kRows <= kMostRows && kPanel % (Simd::kVectors * kWidth) == 0);
 
 struct Range {
     std::size_t begin, end;
@@ -90,22 +91,15 @@ inline Real activate(Real x) {
     }
 }
 
-// Rows that enter a product: floats, or codes with a scale each.
+// Rows that enter a product: floats, or codes with a rounding each.
 struct Rows {
     const float* reals = nullptr;
     std::size_t stride = 0;  // of `reals`
     const std::uint8_t* codes = nullptr;
     std::size_t code_stride = 0;
-    const float* scales = nullptr;
+    const Rounding* rounding = nullptr;
     std::size_t count = 0;
 };
-
-inline Rows skip(Rows rows, std::size_t from) {
-    if (rows.reals != nullptr) rows.reals += from * rows.stride;
-    if (rows.codes != nullptr) rows.codes += from * rows.code_stride, rows.scales += from;
-    rows.count -= from;
-    return rows;
-}
 
 // The sums of one tile of R rows, [R, vectors, lanes]. They leave the registers only once, at the
 // end and by constant indices: where the code that uses them stands in the same function, gcc 12
@@ -137,15 +131,15 @@ template <std::size_t R>
 }
 
 template <std::size_t R>
-[[gnu::noinline]] void sum_fp32(const float* inputs, std::size_t stride, const float* weights, std::size_t count,
-                                Real* target) {
+[[gnu::noinline]] void sum_fp32(const float* inputs, std::size_t stride, const float* weights,
+                                std::size_t weight_stride, std::size_t count, Real* target) {
     constexpr std::size_t V = Simd::kVectors;
     Real sums[R][V];
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < R; ++r)
 #pragma GCC unroll 16
         for (std::size_t v = 0; v < V; ++v) sums[r][v] = Simd::set(0.0F);
-    for (std::size_t i = 0; i < count; ++i, weights += kPanel, ++inputs) {
+    for (std::size_t i = 0; i < count; ++i, weights += weight_stride, ++inputs) {
         Real wide[V];
 #pragma GCC unroll 16
         for (std::size_t v = 0; v < V; ++v) wide[v] = Simd::load(weights + v * kWidth);
@@ -176,8 +170,9 @@ inline void tile_int8(const Rows& rows, const Matrix& matrix, std::size_t column
         const auto offsets = Simd::load_sums(matrix.sums + at);
         const Real scale = Simd::load(matrix.scale + at), bias = Simd::load(matrix.bias + at);
         for (std::size_t r = 0; r < R; ++r) {
-            const Real both = Simd::mul(scale, Simd::set(rows.scales[row + r]));
-            store(row + r, at, Simd::fma(Simd::to_real(sums[r * V + v], offsets), both, bias));
+            const Rounding& rounding = rows.rounding[row + r];
+            const Real whole = Simd::to_real(sums[r * V + v], offsets, rounding.zero);
+            store(row + r, at, Simd::fma(whole, Simd::mul(scale, Simd::set(rounding.step)), bias));
         }
     }
 }
@@ -187,7 +182,7 @@ inline void tile_fp32(const Rows& rows, const Matrix& matrix, std::size_t column
     constexpr std::size_t V = Simd::kVectors;
     const float* weights = matrix.f32 + column / kPanel * matrix.in * kPanel + column % kPanel;
     Real sums[R * V];
-    sum_fp32<R>(rows.reals + row * rows.stride, rows.stride, weights, matrix.in, sums);
+    sum_fp32<R>(rows.reals + row * rows.stride, rows.stride, weights, kPanel, matrix.in, sums);
     for (std::size_t v = 0; v < V; ++v) {
         const std::size_t at = column + v * kWidth;
         const Real bias = Simd::load(matrix.bias + at);
@@ -238,21 +233,26 @@ void multiply(const Rows& rows, const Matrix& matrix, Range panels, Store store)
     }
 }
 
-// Rounds a row to codes around `Simd::kZero` and gives the scale of one step.
-inline float to_codes(const float* row, const Matrix& next, std::uint8_t* codes) {
-    Real widest = Simd::set(0.0F);
+// Rounds a row to codes 0 ... 255 over its own range; 0 is among the values that lose nothing.
+inline Rounding to_codes(const float* row, const Matrix& next, std::uint8_t* codes) {
+    Real low = Simd::set(0.0F), high = Simd::set(0.0F);
     over_columns(next.in, [&](std::size_t at, std::size_t n) {
         const Real value = Simd::mul(Simd::load_some(row + at, n), Simd::load(next.smoothing + at));
-        widest = Simd::max(widest, Simd::abs(value));
+        low = Simd::min(low, value);
+        high = Simd::max(high, value);
     });
-    const float most = Simd::largest(widest);
-    const Real inverse = Simd::set(most > 0.0F ? 127.0F / most : 0.0F);
+    const float least = -Simd::largest(Simd::sub(Simd::set(0.0F), low));
+    const float width = Simd::largest(high) - least;
+    const float factor = width > 0.0F ? 255.0F / width : 0.0F;
+    const float zero = std::nearbyint(-least * factor);
+    const Real inverse = Simd::set(factor), offset = Simd::set(zero);
     over_columns(next.in, [&](std::size_t at, std::size_t n) {
         const Real value = Simd::mul(Simd::load_some(row + at, n), Simd::load(next.smoothing + at));
-        Simd::store_codes(codes + at, Simd::mul(value, inverse), n);
+        const Real code = Simd::fma(value, inverse, offset);
+        Simd::store_codes(codes + at, Simd::min(Simd::max(code, Simd::set(0.0F)), Simd::set(255.0F)), n);
     });
-    for (std::size_t at = next.in; at < next.groups() * kGroup; ++at) codes[at] = Simd::kZero;
-    return most / 127.0F;
+    for (std::size_t at = next.in; at < next.groups() * kGroup; ++at) codes[at] = 0;  // its weights are 0
+    return {width / 255.0F, static_cast<std::int32_t>(zero)};
 }
 
 inline void normalise(float* row, const Norm& norm, std::size_t hidden, float epsilon) {
@@ -281,7 +281,7 @@ class Runner {
           tokens_(static_cast<std::size_t>(work.offsets[work.sequences] - work.offsets[0])) {
         states_ = buffers.states;
         codes_ = buffers.codes;
-        scales_ = buffers.scales;
+        rounding_ = buffers.rounding;
         rows_ = tokens_;
     }
 
@@ -315,7 +315,7 @@ class Runner {
         rows.stride = model_.hidden;
         rows.codes = codes_;
         rows.code_stride = code_stride();
-        rows.scales = scales_;
+        rows.rounding = rounding_;
         rows.count = rows_;
         return rows;
     }
@@ -324,7 +324,7 @@ class Runner {
     void finish_row(std::size_t row, const Norm& norm, const Matrix* next) {
         float* state = states_ + row * model_.hidden;
         normalise(state, norm, model_.hidden, model_.epsilon);
-        if (next != nullptr && next->i8 != nullptr) scales_[row] = to_codes(state, *next, codes_ + row * code_stride());
+        if (next != nullptr && next->i8 != nullptr) rounding_[row] = to_codes(state, *next, codes_ + row * code_stride());
     }
 
     void embed() {
@@ -374,13 +374,13 @@ class Runner {
             std::memcpy(buffers_.first_states + row * hidden, states_ + token * hidden, hidden * sizeof(float));
             if (layer.query_key_value.i8 != nullptr || model_.layers.empty()) {
                 std::memcpy(buffers_.first_codes + row * code_stride(), codes_ + token * code_stride(), code_stride());
-                buffers_.first_scales[row] = scales_[token];
+                buffers_.first_rounding[row] = rounding_[token];
             }
         }
         team_.wait();
         states_ = buffers_.first_states;
         codes_ = buffers_.first_codes;
-        scales_ = buffers_.first_scales;
+        rounding_ = buffers_.first_rounding;
         rows_ = work_.sequences;
         if (layer.heads == 0) return;
         // Their queries go where no key or value of any token lies: the front of each first row.
@@ -451,13 +451,13 @@ class Runner {
         from.stride = stride;
         from.codes = buffers_.inner_codes;
         from.code_stride = matrix.groups() * kGroup;
-        from.scales = buffers_.inner_scales;
+        from.rounding = buffers_.inner_rounding;
         from.count = rows_;
         if (matrix.i8 != nullptr) {
             const Range mine = share(rows_, team_, rank_);
             for (std::size_t row = mine.begin; row < mine.end; ++row) {
                 std::uint8_t* codes = buffers_.inner_codes + row * from.code_stride;
-                buffers_.inner_scales[row] = to_codes(inputs + row * stride, matrix, codes);
+                buffers_.inner_rounding[row] = to_codes(inputs + row * stride, matrix, codes);
             }
             team_.wait();
         }
@@ -486,62 +486,73 @@ class Runner {
     void mix(const Layer& layer, std::size_t sequence, std::size_t head, bool is_last) {
         const auto begin = static_cast<std::size_t>(work_.offsets[sequence] - work_.offsets[0]);
         const auto length = static_cast<std::size_t>(work_.offsets[sequence + 1] - work_.offsets[sequence]);
-        const std::size_t stride = layer.row(), size = layer.qk_size, padded = round_up(length, kWidth);
+        const std::size_t stride = layer.row(), size = layer.qk_size, padded = round_up(length, kPanel);
         const float* first = buffers_.projected + begin * stride;
-        const float* keys = first + layer.key_at() + head * size;
-        float* turned = buffers_.ranks[rank_];  // [size, padded]
-        for (std::size_t token = 0; token < length; ++token)
-            for (std::size_t i = 0; i < size; ++i) turned[i * padded + token] = keys[token * stride + i];
-        for (std::size_t token = length; token < padded; ++token)
-            for (std::size_t i = 0; i < size; ++i) turned[i * padded + token] = 0.0F;
-        float* scores = turned + size * padded;  // [query rows, padded]
-        const std::size_t queries = is_last ? 1 : length;
-        const std::size_t row = is_last ? sequence : begin;
-        float* target = buffers_.context + row * layer.values() + head * layer.value_size;
-        for (std::size_t at = 0; at < queries; at += THINFER_QUERY_ROWS) {
-            const float* query = first + at * stride + head * size;
-            const float* values = first + layer.value_at() + head * layer.value_size;
-            const std::size_t left = queries - at;
-            float* place = target + at * layer.values();
-            switch (left < THINFER_QUERY_ROWS ? left : THINFER_QUERY_ROWS) {
-                case 1: mix_rows<1>(layer, query, turned, values, length, scores, place); break;
-                case 2: mix_rows<2>(layer, query, turned, values, length, scores, place); break;
-                case 3: mix_rows<3>(layer, query, turned, values, length, scores, place); break;
-                default: mix_rows<4>(layer, query, turned, values, length, scores, place); break;
-            }
+        float* turned = buffers_.ranks[rank_];  // the keys as a matrix's panels: [padded / 32, size, 32]
+        turn(first + layer.key_at() + head * size, stride, length, size, turned);
+        Head part;
+        part.query = first + head * size;
+        part.keys = turned;
+        part.values = first + layer.value_at() + head * layer.value_size;
+        part.scores = turned + size * padded;
+        part.length = length;
+        const std::size_t row = is_last ? sequence : begin, queries = is_last ? 1 : length;
+        part.target = buffers_.context + row * layer.values() + head * layer.value_size;
+        for (std::size_t at = 0; at < queries; at += Simd::kRows) {
+            mix_some<Simd::kRows>(queries - at, layer, part);
+            part.query += Simd::kRows * stride;
+            part.target += Simd::kRows * layer.values();
         }
     }
 
-    template <std::size_t R>
-    void mix_rows(const Layer& layer, const float* query, const float* turned, const float* values,
-                  std::size_t length, float* scores, float* target) {
-        const std::size_t stride = layer.row(), size = layer.qk_size, padded = round_up(length, kWidth);
-        for (std::size_t at = 0; at < padded; at += kWidth) {
-            Real sums[R];
-#pragma GCC unroll 16
-            for (std::size_t r = 0; r < R; ++r) sums[r] = Simd::set(0.0F);
-            for (std::size_t i = 0; i < size; ++i) {
-                const Real key = Simd::load(turned + i * padded + at);
-#pragma GCC unroll 16
-                for (std::size_t r = 0; r < R; ++r) sums[r] = Simd::fma(Simd::set(query[r * stride + i]), key, sums[r]);
-            }
-#pragma GCC unroll 16
-            for (std::size_t r = 0; r < R; ++r) Simd::store(scores + r * padded + at, sums[r]);
+    static void turn(const float* keys, std::size_t stride, std::size_t length, std::size_t size, float* turned) {
+        for (std::size_t token = 0; token < round_up(length, kPanel); ++token) {
+            float* target = turned + token / kPanel * size * kPanel + token % kPanel;
+            const float* key = keys + token * stride;
+            for (std::size_t i = 0; i < size; ++i) target[i * kPanel] = token < length ? key[i] : 0.0F;
         }
-#pragma GCC unroll 16
-        for (std::size_t r = 0; r < R; ++r) soften(scores + r * padded, length, size);
-        for (std::size_t at = 0; at < layer.value_size; at += kWidth) {
-            const std::size_t n = layer.value_size - at < kWidth ? layer.value_size - at : kWidth;
-            Real sums[R];
-#pragma GCC unroll 16
-            for (std::size_t r = 0; r < R; ++r) sums[r] = Simd::set(0.0F);
-            for (std::size_t token = 0; token < length; ++token) {
-                const Real value = Simd::load_some(values + token * stride + at, n);
-#pragma GCC unroll 16
-                for (std::size_t r = 0; r < R; ++r) sums[r] = Simd::fma(Simd::set(scores[r * padded + token]), value, sums[r]);
+    }
+
+    struct Head {
+        const float* query;
+        const float* keys;
+        const float* values;
+        float* scores;  // [rows, length padded to panels]
+        float* target;
+        std::size_t length;
+    };
+
+    // As many rows as are left, at most R.
+    template <std::size_t R>
+    static void mix_some(std::size_t left, const Layer& layer, const Head& head) {
+        if constexpr (R > 1) {
+            if (left < R) return mix_some<R - 1>(left, layer, head);
+        }
+        mix_rows<R>(layer, head);
+    }
+
+    template <std::size_t R>
+    static void mix_rows(const Layer& layer, const Head& head) {
+        constexpr std::size_t V = Simd::kVectors, step = V * kWidth;
+        const std::size_t stride = layer.row(), size = layer.qk_size, padded = round_up(head.length, kPanel);
+        Real sums[R * V];
+        for (std::size_t column = 0; column < padded; column += step) {
+            const float* keys = head.keys + column / kPanel * size * kPanel + column % kPanel;
+            sum_fp32<R>(head.query, stride, keys, kPanel, size, sums);
+            for (std::size_t at = 0; at < R * V; ++at) {
+                Simd::store(head.scores + at / V * padded + column + at % V * kWidth, sums[at]);
             }
-#pragma GCC unroll 16
-            for (std::size_t r = 0; r < R; ++r) Simd::store_some(target + r * layer.values() + at, sums[r], n);
+        }
+        for (std::size_t r = 0; r < R; ++r) soften(head.scores + r * padded, head.length, size);
+        for (std::size_t column = 0; column < layer.value_size; column += step) {
+            // Columns beyond the head's are read, of the next head or of what follows, and dropped.
+            sum_fp32<R>(head.scores, padded, head.values + column, stride, head.length, sums);
+            for (std::size_t at = 0; at < R * V; ++at) {
+                const std::size_t from = column + at % V * kWidth;
+                if (from >= layer.value_size) continue;
+                const std::size_t n = layer.value_size - from < kWidth ? layer.value_size - from : kWidth;
+                Simd::store_some(head.target + at / V * layer.values() + from, sums[at], n);
+            }
         }
     }
 
@@ -595,7 +606,7 @@ class Runner {
     std::size_t tokens_;
     float* states_;
     std::uint8_t* codes_;
-    float* scales_;
+    Rounding* rounding_;
     std::size_t rows_;
 };
 

@@ -111,17 +111,17 @@ Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch
     Buffers buffers;
     buffers.states = scratch.take<float>(tokens * model.hidden);
     buffers.codes = scratch.take<std::uint8_t>(tokens * codes);
-    buffers.scales = scratch.take<float>(tokens);
+    buffers.rounding = scratch.take<Rounding>(tokens);
     buffers.projected = scratch.take<float>(tokens * row);
     buffers.context = scratch.take<float>(tokens * values);
     buffers.inner = scratch.take<float>(tokens * inner);
     buffers.inner_codes = scratch.take<std::uint8_t>(tokens * round_up(std::max(inner, values), kGroup));
-    buffers.inner_scales = scratch.take<float>(tokens);
+    buffers.inner_rounding = scratch.take<Rounding>(tokens);
     buffers.first_states = scratch.take<float>(work.sequences * model.hidden);
     buffers.first_codes = scratch.take<std::uint8_t>(work.sequences * codes);
-    buffers.first_scales = scratch.take<float>(work.sequences);
+    buffers.first_rounding = scratch.take<Rounding>(work.sequences);
     for (std::size_t rank = 0; rank < ranks; ++rank) {
-        buffers.ranks.push_back(scratch.take<float>((size + THINFER_QUERY_ROWS) * padded));
+        buffers.ranks.push_back(scratch.take<float>((size + kMostRows) * padded));
     }
     buffers.longest = longest;
     return buffers;

@@ -9,10 +9,9 @@
 
 #include "model.hpp"
 
-// Query rows whose scores are computed together.
-#define THINFER_QUERY_ROWS 4
-
 namespace thinfer {
+
+constexpr std::size_t kMostRows = 12;  // of a product's tile, in any set of kernels
 
 // Some sequences that go through the model together.
 struct Work {
@@ -54,7 +53,7 @@ class Scratch {
     // Gives `count` values at a multiple of 64 bytes, valid until the next `reset`.
     template <class T>
     T* take(std::size_t count) {
-        const std::size_t bytes = round_up(count * sizeof(T), 64) + 64;
+        const std::size_t bytes = round_up(count * sizeof(T), 64) + kSlack;
         return reinterpret_cast<T*>(take_bytes(bytes));
     }
     void reset();
@@ -64,6 +63,9 @@ class Scratch {
     Scratch& operator=(const Scratch&) = delete;
 
   private:
+    // A tile may read a panel's width from any place of an array; what lies beyond is not used.
+    static constexpr std::size_t kSlack = kPanel * sizeof(float);
+
     std::byte* take_bytes(std::size_t bytes);
     struct Block {
         std::byte* data;
@@ -73,19 +75,25 @@ class Scratch {
     std::size_t block_ = 0, used_ = 0;
 };
 
+// How a row of floats became codes: x = step * (code - zero).
+struct Rounding {
+    float step;
+    std::int32_t zero;  // 0 ... 255
+};
+
 // What lies between two steps; shared by a team, but for the parts of a rank.
 struct Buffers {
     float* states = nullptr;         // [tokens, hidden]
     std::uint8_t* codes = nullptr;   // [tokens, hidden padded]
-    float* scales = nullptr;         // [tokens]
+    Rounding* rounding = nullptr;    // [tokens]
     float* projected = nullptr;      // [tokens, row of the widest layer]
     float* context = nullptr;        // [tokens, values of the widest layer]
     float* inner = nullptr;          // [tokens, neurons of the widest layer, whole panels]
     std::uint8_t* inner_codes = nullptr;  // [tokens, the wider of values and neurons, padded]
-    float* inner_scales = nullptr;   // [tokens]
+    Rounding* inner_rounding = nullptr;  // [tokens]
     float* first_states = nullptr;   // [sequences, hidden]
     std::uint8_t* first_codes = nullptr;  // [sequences, hidden padded]
-    float* first_scales = nullptr;   // [sequences]
+    Rounding* first_rounding = nullptr;  // [sequences]
     std::vector<float*> ranks;       // a rank's own: keys of a head transposed, and scores
     std::size_t longest = 0;         // tokens of the longest sequence
 };

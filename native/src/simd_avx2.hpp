@@ -12,7 +12,6 @@ struct Simd {
     static constexpr std::size_t kWidth = 8;
     static constexpr std::size_t kRows = 6;  // of a product's tile: 12 sums stay in registers
     static constexpr std::size_t kVectors = 2;
-    static constexpr std::int32_t kZero = 128;
 
     static __m256i first(std::size_t n) {
         const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -73,11 +72,11 @@ struct Simd {
 #endif
     }
     static Int load_sums(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const Int*>(p)); }
-    static Real to_real(Int sum, Int column_sums) {
-        return _mm256_cvtepi32_ps(_mm256_sub_epi32(sum, _mm256_slli_epi32(column_sums, 7)));
+    static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
+        return _mm256_cvtepi32_ps(_mm256_sub_epi32(sum, _mm256_mullo_epi32(column_sums, _mm256_set1_epi32(zero))));
     }
     static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
-        const Int whole = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(kZero));
+        const Int whole = _mm256_cvtps_epi32(v);
         const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
         const __m128i bytes = _mm_packus_epi16(words, words);
         __builtin_memcpy(p, &bytes, n < 8 ? n : 8);

@@ -12,7 +12,6 @@ struct Simd {
     static constexpr std::size_t kWidth = 16;
     static constexpr std::size_t kRows = 12;    // of a product's tile: 24 sums stay in registers
     static constexpr std::size_t kVectors = 2;  // of a product's tile
-    static constexpr std::int32_t kZero = 128;  // code of 0
 
     static __mmask16 first(std::size_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -49,13 +48,12 @@ struct Simd {
     static Int dot(Int sum, Int inputs, Int weights) { return _mm512_dpbusd_epi32(sum, inputs, weights); }
     static Int load_sums(const std::int32_t* p) { return _mm512_loadu_si512(p); }
     // (sum - zero * column sum) as a float
-    static Real to_real(Int sum, Int column_sums) {
-        return _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_slli_epi32(column_sums, 7)));
+    static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
+        return _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_mullo_epi32(column_sums, _mm512_set1_epi32(zero))));
     }
-    // Rounds `n` of 16 values in -127 … 127 to codes around `kZero`.
+    // Rounds `n` of 16 values in 0 ... 255.
     static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
-        const Int whole = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(kZero));
-        _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(whole));
+        _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
     }
     static Real load_bytes(const std::int8_t* p, std::size_t n) {
         return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), p)));

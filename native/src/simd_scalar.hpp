@@ -11,7 +11,6 @@ struct Simd {
     static constexpr std::size_t kWidth = 1;
     static constexpr std::size_t kRows = 1;
     static constexpr std::size_t kVectors = 1;
-    static constexpr std::int32_t kZero = 128;
 
     static Real load(const float* p) { return *p; }
     static Real load_some(const float* p, std::size_t n) { return n ? *p : 0.0F; }
@@ -43,11 +42,11 @@ struct Simd {
         return sum;
     }
     static Int load_sums(const std::int32_t* p) { return *p; }
-    static Real to_real(Int sum, Int column_sums) {
-        return static_cast<float>(sum - kZero * column_sums);
+    static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
+        return static_cast<float>(sum - zero * column_sums);
     }
     static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
-        if (n) *p = static_cast<std::uint8_t>(static_cast<std::int32_t>(std::nearbyint(v)) + kZero);
+        if (n) *p = static_cast<std::uint8_t>(std::nearbyint(v));
     }
     static Real load_bytes(const std::int8_t* p, std::size_t n) { return n ? static_cast<float>(*p) : 0.0F; }
 };
