@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture, LayerShape
 from thinfer.export.blocks import block_of
-from thinfer.export.ranges import InputRange
+from thinfer.export.smoothing import Smoothing
 
 __all__ = ["encode_native"]
 
@@ -32,7 +32,7 @@ def encode_native(
     architecture: Architecture,
     *,
     is_int8: bool,
-    ranges: Mapping[str, InputRange] | None = None,
+    smoothings: Mapping[str, Smoothing] | None = None,
     kept: Collection[str] = (),
 ) -> bytes:
     """Give the bytes of `model.thinfer`; the same weights give the same bytes.
@@ -42,14 +42,14 @@ def encode_native(
         architecture: their shape.
         is_int8: matrices as int8 per output channel and word rows as int8 per row; the engine
             finds a scale for each token's inputs by itself.
-        ranges: by `measure_ranges`; of them only the smoothing of input channels is used.
+        smoothings: by `measure_smoothings`; absent, channels are taken as they are.
         kept: blocks that stay in FP32, as `list_blocks_to_round` names them.
     """
 
     def rounds(block: str) -> int:
         return int(is_int8 and block not in kept)
 
-    writer = _Writer(rounds=rounds, ranges=ranges or {})
+    writer = _Writer(rounds=rounds, smoothings=smoothings or {})
     shape = architecture
     writer.numbers(
         _MAGIC,
@@ -114,9 +114,11 @@ def _write_layer(writer: _Writer, weights: Weights, layer: LayerShape, prefix: s
 
 
 class _Writer:
-    def __init__(self, *, rounds: Callable[[str], int], ranges: Mapping[str, InputRange]) -> None:
+    def __init__(
+        self, *, rounds: Callable[[str], int], smoothings: Mapping[str, Smoothing]
+    ) -> None:
         self.rounds = rounds
-        self._ranges = ranges
+        self._smoothings = smoothings
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -138,30 +140,29 @@ class _Writer:
 
     def matrix(self, weight: Floats, bias: Floats, product: str | None) -> None:
         """Write a matrix `[out, in]`; without a product's name it stays float32."""
-        self.array(_padded(bias))
         if product is None or not self.rounds(block_of(product)):
+            self.array(_padded(bias))
             self.array(_to_panels(_padded(weight), 1))
             return
-        smoothing = self._smoothing(product, weight.shape[1])
-        smoothed = _padded(weight / smoothing)
+        found = self._smoothings.get(product)
+        factors = np.ones(weight.shape[1], np.float32) if found is None else found.factors
+        smoothed = weight * factors
         scale = np.maximum(np.abs(smoothed).max(axis=1), 1e-12) / np.float32(127.0)
         codes = np.rint(smoothed / scale[:, None]).astype(np.int8)
-        codes = np.pad(codes, ((0, 0), (0, -codes.shape[1] % _GROUP)))
+        if found is not None:
+            lost = smoothed - codes * scale[:, None]
+            bias = bias + lost @ (found.mean / factors)
+        codes = np.pad(codes, ((0, -len(codes) % _PANEL), (0, -codes.shape[1] % _GROUP)))
+        self.array(_padded(bias.astype(np.float32)))
         self.array(_to_panels(codes, _GROUP))
-        self.array(scale.astype(np.float32))
+        self.array(_padded(scale.astype(np.float32)))
         self.array(codes.sum(axis=1, dtype=np.int32))
-        self.array(np.pad(smoothing, (0, -len(smoothing) % _PANEL)).astype(np.float32))
+        inverse = (np.float32(1.0) / factors).astype(np.float32)
+        self.array(np.pad(inverse, (0, -len(inverse) % _PANEL)))
 
     def finish(self) -> bytes:
         self._align()
         return b"".join(self._parts)
-
-    def _smoothing(self, product: str, inputs: int) -> Floats:
-        """Give what multiplies each input channel; the matrix's columns are divided by it."""
-        found = self._ranges.get(product)
-        if found is None or found.smoothing is None:
-            return np.ones(inputs, dtype=np.float32)
-        return (np.float32(1.0) / found.smoothing).astype(np.float32)
 
     def _align(self) -> None:
         missing = -self._size % _ALIGNMENT

@@ -21,7 +21,14 @@ from thinfer.compress.walk import embed, list_blocks, pack
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.text.batch import Batch
 
-__all__ = ["InputRange", "measure_ranges", "sample_evenly"]
+__all__ = [
+    "InputRange",
+    "Product",
+    "list_smoothings",
+    "measure_ranges",
+    "sample_evenly",
+    "walk_products",
+]
 
 _MOST_TOKENS = 16_384
 _JUDGED_TOKENS = 1024  # of them, spread evenly: they choose between ranges
@@ -47,8 +54,15 @@ class InputRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Product:
-    """A product's inputs on calibration text, `[tokens, in]`, and its matrix, `[out, in]`."""
+class Product:
+    """A product on calibration text.
+
+    Attributes:
+        name: as `measure_ranges` gives it.
+        inputs: float32 `[tokens, in]`.
+        matrix: float32 `[out, in]`.
+        is_foldable: what made the input can carry the smoothing.
+    """
 
     name: str
     inputs: torch.Tensor
@@ -72,10 +86,16 @@ def measure_ranges(
     """
     module = EncoderClassifier.from_weights(architecture, weights)
     with torch.no_grad():
-        return {product.name: _choose(product) for product in _walk(module, calibration)}
+        return {product.name: _choose(product) for product in walk_products(module, calibration)}
 
 
-def _walk(module: EncoderClassifier, calibration: Batch) -> Iterator[_Product]:
+def walk_products(module: EncoderClassifier, calibration: Batch) -> Iterator[Product]:
+    """Give the products that an INT8 form rounds, in the order of the forward pass.
+
+    Args:
+        module: the model, in evaluation mode; called without gradients.
+        calibration: texts like those in use, at least one.
+    """
     packed = pack(calibration, sample_evenly(calibration, _MOST_TOKENS))
     states = embed(module, packed)
     last = len(module.layers) - 1
@@ -90,16 +110,16 @@ def _walk(module: EncoderClassifier, calibration: Batch) -> Iterator[_Product]:
             if block.kind == "heads":
                 parts = [layer.attention.query, layer.attention.key, layer.attention.value]
                 joined = torch.cat([part.weight for part in parts])
-                yield _Product(name=f"{prefix}.attention.input", inputs=states, matrix=joined)
+                yield Product(name=f"{prefix}.attention.input", inputs=states, matrix=joined)
                 # The context is linear in the values: their rows can carry the factors.
                 name = f"{prefix}.attention.output"
-                yield _Product(name=name, inputs=inputs[rows], matrix=output, is_foldable=True)
+                yield Product(name=name, inputs=inputs[rows], matrix=output, is_foldable=True)
             else:
                 up = layer.ffn.up.weight
-                yield _Product(name=f"{prefix}.ffn.up", inputs=states[rows], matrix=up)
-                yield _Product(name=f"{prefix}.ffn.down", inputs=inputs[rows], matrix=output)
+                yield Product(name=f"{prefix}.ffn.up", inputs=states[rows], matrix=up)
+                yield Product(name=f"{prefix}.ffn.down", inputs=inputs[rows], matrix=output)
         states = block.finish(states, inputs)
-    yield _Product(name="pooler", inputs=states[packed.first], matrix=module.pooler.weight)
+    yield Product(name="pooler", inputs=states[packed.first], matrix=module.pooler.weight)
 
 
 def sample_evenly(batch: Batch, max_tokens: int) -> NDArray[np.int64]:
@@ -120,7 +140,7 @@ def sample_evenly(batch: Batch, max_tokens: int) -> NDArray[np.int64]:
     return order
 
 
-def _choose(product: _Product) -> InputRange:
+def _choose(product: Product) -> InputRange:
     inputs, matrix = product.inputs, product.matrix
     step = max(1, len(inputs) // _JUDGED_TOKENS)
     # The fewer tokens were seen, the further beyond them the next one may lie.
@@ -128,7 +148,7 @@ def _choose(product: _Product) -> InputRange:
     clips = _CLIPS if len(inputs) >= _JUDGED_TOKENS else (1.0,)
     wanted = inputs[::step] @ matrix.T
     tried = []
-    for smoothing in _list_smoothings(inputs, matrix):
+    for smoothing in list_smoothings(inputs, matrix):
         smoothed = inputs if smoothing is None else inputs / smoothing
         low = min(0.0, float(smoothed.min())) * room
         high = max(0.0, float(smoothed.max())) * room
@@ -145,7 +165,13 @@ def _choose(product: _Product) -> InputRange:
     return InputRange(scale=scale, zero_point=zero, smoothing=factors)
 
 
-def _list_smoothings(inputs: torch.Tensor, matrix: torch.Tensor) -> list[torch.Tensor | None]:
+def list_smoothings(inputs: torch.Tensor, matrix: torch.Tensor) -> list[torch.Tensor | None]:
+    """Give the factors worth trying, float32 `[in]` each; None leaves the channels as they are.
+
+    Args:
+        inputs: float32 `[tokens, in]`.
+        matrix: float32 `[out, in]`.
+    """
     widest = inputs.abs().amax(0)
     # A channel that was silent on this text may speak on the next one.
     widest = widest.clamp_min(max(1e-5, _LEAST_RANGE * float(widest.max())))

@@ -19,6 +19,7 @@ from thinfer.export.graph import KEPT_SCOPE, GraphPrecision, build_graph
 from thinfer.export.native import encode_native
 from thinfer.export.openvino_ir import write_ir
 from thinfer.export.ranges import InputRange, measure_ranges
+from thinfer.export.smoothing import measure_smoothings
 from thinfer.text.batch import Batch
 
 __all__ = ["EXPORTERS", "ExportRequest", "write_engine"]
@@ -157,16 +158,16 @@ def _write_openvino(request: ExportRequest, precision: Precision) -> EngineSpec:
 
 def _write_native(request: ExportRequest, precision: Precision) -> EngineSpec:
     """Write the panels that the native engine reads in place."""
-    ranges = None
+    smoothings = None
     if precision == "int8" and request.calibration:
-        ranges = measure_ranges(request.weights, request.architecture, request.calibration)
+        smoothings = measure_smoothings(request.weights, request.architecture, request.calibration)
     name = f"{LAYOUT.engines}/native/model.thinfer"
     (request.folder / name).parent.mkdir(parents=True, exist_ok=True)
     data = encode_native(
         request.weights,
         request.architecture,
         is_int8=precision == "int8",
-        ranges=ranges,
+        smoothings=smoothings,
         kept=request.kept_fp32,
     )
     (request.folder / name).write_bytes(data)
