@@ -1,4 +1,4 @@
-"""Smoothing for per-token ranges: it leaves the product alone and lowers its error where it should."""
+"""Smoothing for ranges of tokens: the same product, with less error where a channel is wide."""
 
 from __future__ import annotations
 
