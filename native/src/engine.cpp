@@ -6,6 +6,11 @@
 #include <mutex>
 #include <thread>
 
+#ifdef __linux__
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 namespace thinfer {
 
 namespace {
@@ -13,8 +18,19 @@ namespace {
 // Tokens that go through the model together: enough rows for each weight that is read, few
 // enough for what lies between two steps to stay in the second cache.
 constexpr std::size_t kChunkTokens = 96;
-// One chunk of at least so many multiply-accumulates is shared out inside its products.
-constexpr std::size_t kSharedTokens = 8;
+// One chunk of at least so many multiply-accumulates, about a millisecond, is shared out inside its
+// products. Below that the gain is small, and on a busy machine a rank that lost its core makes the
+// others wait at the next barrier for many times what was to be gained.
+constexpr std::size_t kSharedWork = 500'000'000;
+
+std::size_t count_work(const Model& model) {
+    std::size_t work = 0;  // of a token
+    for (const Layer& layer : model.layers) {
+        if (layer.heads > 0) work += model.hidden * (layer.row() + layer.values());
+        work += 2 * model.hidden * layer.ffn;
+    }
+    return work;
+}
 
 std::vector<Work> cut(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
                       std::size_t sequences, std::size_t classes, float* logits, std::size_t most) {
@@ -56,6 +72,7 @@ class Engine::Pool {
     bool share(std::size_t ranks, const std::function<void(std::size_t)>& part) {
         const std::unique_lock turn(turn_, std::try_to_lock);
         if (!turn.owns_lock()) return false;
+        keep_off_my_core();
         {
             const std::lock_guard lock(mutex_);
             part_ = &part;
@@ -66,6 +83,8 @@ class Engine::Pool {
         wake_.notify_all();
         part(0);
         std::unique_lock lock(mutex_);
+        left_ -= ranks_ - next_rank_;  // a helper that has not come by now has nothing left to do
+        ranks_ = next_rank_;
         done_.wait(lock, [this] { return left_ == 0; });
         part_ = nullptr;
         return true;
@@ -85,6 +104,21 @@ class Engine::Pool {
     }
 
   private:
+    // A waking thread is often put on the core of the one that woke it, which spins there for it at
+    // the next barrier: both then crawl, at a fifth of the speed, until the scheduler moves one.
+    void keep_off_my_core() {
+#ifdef __linux__
+        const int core = ::sched_getcpu();
+        if (core == core_ || core < 0) return;
+        core_ = core;
+        cpu_set_t cores;
+        if (::sched_getaffinity(0, sizeof cores, &cores) != 0) return;
+        if (static_cast<std::size_t>(CPU_COUNT(&cores)) < size()) return;
+        CPU_CLR(static_cast<std::size_t>(core), &cores);
+        for (std::thread& thread : threads_) ::pthread_setaffinity_np(thread.native_handle(), sizeof cores, &cores);
+#endif
+    }
+
     void serve() {
         std::unique_lock lock(mutex_);
         while (true) {
@@ -106,6 +140,7 @@ class Engine::Pool {
     const std::function<void(std::size_t)>* part_ = nullptr;
     std::size_t next_rank_ = 0, ranks_ = 0, left_ = 0;
     bool is_closing_ = false;
+    int core_ = -1;  // of the caller before; under `turn_`
 };
 
 Engine::Engine(const std::string& path, std::size_t threads, const std::string& isa)
@@ -139,7 +174,7 @@ void Engine::run(const std::int64_t* ids, const std::int64_t* types, const std::
     if (sequences == 0) return;
     const std::size_t threads = pool_->size();
     std::size_t most = kChunkTokens;
-    if (threads > 1) most = std::min(most, std::max<std::size_t>(kSharedTokens, tokens / threads + 1));
+    if (threads > 1) most = std::min(most, tokens / threads + 1);
     const std::vector<Work> chunks = cut(ids, types, offsets, sequences, model_.classes, logits, most);
     std::atomic<std::size_t> next{0};
     const auto take_chunks = [&](std::size_t) {
@@ -153,7 +188,7 @@ void Engine::run(const std::int64_t* ids, const std::int64_t* types, const std::
     bool is_done = false;
     if (threads > 1 && chunks.size() > 1) {
         is_done = pool_->share(std::min(threads, chunks.size()), take_chunks);
-    } else if (threads > 1 && tokens >= kSharedTokens) {
+    } else if (threads > 1 && tokens * count_work(model_) >= kSharedWork) {
         auto scratch = pool_->borrow();
         Team team(threads);
         const Buffers buffers = lay_out(model_, chunks[0], threads, *scratch);
