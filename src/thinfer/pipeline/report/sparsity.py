@@ -12,9 +12,9 @@ __all__ = ["SPARSITY_NOTE", "show_sparsity"]
 
 SPARSITY_NOTE = (
     "All engines (native, ONNX Runtime, OpenVINO, PyTorch) multiply these matrices with dense "
-    "kernels: a zero takes as long as any other number, so zeros alone make no candidate faster here. Nor are its files "
-    "smaller until something compresses them, as an archive or a container image does. What is "
-    "faster in a sparse candidate comes from its other steps and its precision."
+    "kernels: a zero takes as long as any other number, so zeros alone make no candidate faster "
+    "here. Nor are its files smaller until something compresses them, as an archive or a container "
+    "image does. What is faster in a sparse candidate comes from its other steps and its precision."
 )
 
 
