@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #ifdef __linux__
 #include <pthread.h>
@@ -81,12 +83,20 @@ class Engine::Pool {
             left_ = ranks - 1;
         }
         wake_.notify_all();
-        part(0);
+        std::exception_ptr failure;
+        try {
+            part(0);
+        } catch (...) {
+            failure = std::current_exception();  // thrown on once no helper uses `part` any more
+        }
         std::unique_lock lock(mutex_);
         left_ -= ranks_ - next_rank_;  // a helper that has not come by now has nothing left to do
         ranks_ = next_rank_;
         done_.wait(lock, [this] { return left_ == 0; });
         part_ = nullptr;
+        if (failure == nullptr) failure = std::exchange(failure_, nullptr);
+        failure_ = nullptr;
+        if (failure != nullptr) std::rethrow_exception(failure);
         return true;
     }
 
@@ -127,8 +137,14 @@ class Engine::Pool {
             const std::size_t rank = next_rank_++;
             const auto& part = *part_;
             lock.unlock();
-            part(rank);
+            std::exception_ptr failure;
+            try {
+                part(rank);
+            } catch (...) {
+                failure = std::current_exception();  // the caller's to handle
+            }
             lock.lock();
+            if (failure != nullptr) failure_ = failure;
             if (--left_ == 0) done_.notify_all();
         }
     }
@@ -139,6 +155,7 @@ class Engine::Pool {
     std::condition_variable wake_, done_;
     const std::function<void(std::size_t)>* part_ = nullptr;
     std::size_t next_rank_ = 0, ranks_ = 0, left_ = 0;
+    std::exception_ptr failure_;  // of a helper in this call
     bool is_closing_ = false;
     int core_ = -1;  // of the caller before; under `turn_`
 };
@@ -155,7 +172,9 @@ void Engine::check(const std::int64_t* ids, const std::int64_t* types, const std
         throw BatchError("the offsets do not run from 0 to the number of tokens");
     }
     for (std::size_t at = 0; at < sequences; ++at) {
-        const std::int64_t length = offsets[at + 1] - offsets[at];
+        // Compared before they are subtracted: a difference of two wild numbers may not exist.
+        const bool is_rising = offsets[at + 1] > offsets[at] && static_cast<std::size_t>(offsets[at + 1]) <= tokens;
+        const std::int64_t length = is_rising ? offsets[at + 1] - offsets[at] : 0;
         if (length < 1 || static_cast<std::size_t>(length) > model_.positions) {
             throw BatchError("sequence " + std::to_string(at) + " has " + std::to_string(length) +
                              " tokens; 1 to " + std::to_string(model_.positions) + " are possible");

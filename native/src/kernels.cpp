@@ -123,7 +123,6 @@ Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch
     for (std::size_t rank = 0; rank < ranks; ++rank) {
         buffers.ranks.push_back(scratch.take<float>((size + kMostRows) * padded));
     }
-    buffers.longest = longest;
     return buffers;
 }
 

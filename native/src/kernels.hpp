@@ -95,7 +95,6 @@ struct Buffers {
     std::uint8_t* first_codes = nullptr;  // [sequences, hidden padded]
     Rounding* first_rounding = nullptr;  // [sequences]
     std::vector<float*> ranks;       // a rank's own: keys of a head transposed, and scores
-    std::size_t longest = 0;         // tokens of the longest sequence
 };
 
 Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch& scratch);

@@ -41,7 +41,7 @@ def encode_native(
         weights: canonical names → float32 arrays.
         architecture: their shape.
         is_int8: matrices as int8 per output channel and word rows as int8 per row; the engine
-            finds a scale for each token's inputs by itself.
+            finds a range for each token's inputs by itself.
         smoothings: by `measure_smoothings`; absent, channels are taken as they are.
         kept: blocks that stay in FP32, as `list_blocks_to_round` names them.
     """
