@@ -28,7 +28,7 @@ class TickingClock(ManualClock):
         return super().monotonic()
 
 
-def small_job(folder: Path, *, floor: str = "accuracy>=90%", **options: Any) -> Job:  # noqa: ANN401
+def small_job(folder: Path, *, floor: str = "accuracy>=90%", **options: Any) -> Job:  # noqa: ANN401 - fields of the request
     task = small_task()
     request = CompressRequest(
         model=str(task.model),

@@ -21,13 +21,13 @@ def test_moments_are_those_of_every_pair_of_tokens() -> None:
     block, states, packed = first_block()
     weights = torch.from_numpy(np.random.default_rng(0).random(len(states)).astype(np.float32))
     weights[::3] = 0.0
-    queries, keys = measure_scores(block.part, states, packed, weights)  # type: ignore[arg-type]
+    queries, keys = measure_scores(block.part, states, packed, weights)  # type: ignore[arg-type]  # a block of heads
     part = block.part
     wanted_queries, wanted_keys = np.zeros((2, 16, 16)), np.zeros((2, 16, 16))
     ends = [*packed.first.tolist()[1:], len(states)]
     for start, end in zip(packed.first.tolist(), ends, strict=True):
-        query = part.query(states[start:end]).double().numpy()  # type: ignore[operator]
-        key = part.key(states[start:end]).double().numpy()  # type: ignore[operator]
+        query = part.query(states[start:end]).double().numpy()  # type: ignore[operator]  # a block of heads
+        key = part.key(states[start:end]).double().numpy()  # type: ignore[operator]  # a block of heads
         for head in range(2):
             q, k = (each[:, 16 * head : 16 * head + 16] for each in (query, key))
             for row, weight in zip(q, weights[start:end].tolist(), strict=True):
@@ -45,7 +45,7 @@ def test_moments_are_those_of_every_pair_of_tokens() -> None:
 def test_maps_that_change_nothing_give_the_contexts_of_the_block() -> None:
     block, states, packed = first_block()
     eye = np.tile(np.eye(16), (2, 1, 1))
-    got = map_contexts(block.part, states, packed, (eye, eye))  # type: ignore[arg-type]
+    got = map_contexts(block.part, states, packed, (eye, eye))  # type: ignore[arg-type]  # a block of heads
     torch.testing.assert_close(got, block.read(states, packed))
 
 
@@ -53,9 +53,9 @@ def test_maps_that_change_nothing_give_the_contexts_of_the_block() -> None:
 def test_mapped_scores_are_divided_by_the_root_of_their_own_size(rank: int) -> None:
     block, states, packed = first_block()
     maps = np.zeros((2, rank, 16))
-    got = map_contexts(block.part, states, packed, (maps, maps))  # type: ignore[arg-type]
+    got = map_contexts(block.part, states, packed, (maps, maps))  # type: ignore[arg-type]  # a block of heads
     start, stop = int(packed.first[-1]), len(states)
-    value = block.part.value(states[start:stop])  # type: ignore[operator]
+    value = block.part.value(states[start:stop])  # type: ignore[operator]  # a block of heads
     even = value.mean(0).expand(stop - start, -1)  # no scores at all: even shares
     torch.testing.assert_close(got[start:stop], even)
     assert got.shape == (len(states), 32)

@@ -16,7 +16,7 @@ SPECIALS = {STATE.tokenizer.id(token) for token in STATE.tokenizer.special_token
 
 
 def altered(**settings: float) -> Batch:
-    return substitute_tokens(BATCH, STATE, AugmentSettings(**{"copies": 1, **settings}))  # type: ignore[arg-type]
+    return substitute_tokens(BATCH, STATE, AugmentSettings(**{"copies": 1, **settings}))  # type: ignore[arg-type]  # fields of the settings
 
 
 @pytest.mark.parametrize("copies", [0, 1, 3])

@@ -61,7 +61,7 @@ def test_nothing_stays_hooked() -> None:
 )
 def test_impossible_settings_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises(UserError, match="settings of distillation"):
-        DistillSettings(**setting)  # type: ignore[arg-type]
+        DistillSettings(**setting)  # type: ignore[arg-type]  # fields of the settings
 
 
 def test_students_of_one_batch_share_the_teachers_pass() -> None:

@@ -68,6 +68,6 @@ def test_the_same_seed_gives_the_same_student() -> None:
 
 @pytest.mark.parametrize("change", [{"vocab": 5}, {"hidden": 32}, {"classes": 7}])
 def test_a_shape_that_does_not_fit_is_refused(change: dict[str, int]) -> None:
-    shape = dataclasses.replace(smaller(16), **change)  # type: ignore[arg-type]
+    shape = dataclasses.replace(smaller(16), **change)  # type: ignore[arg-type]  # fields of the shape
     with pytest.raises(UserError, match="does not fit its teacher"):
         begin_student(toy_state(), shape, rng=RNG(0))

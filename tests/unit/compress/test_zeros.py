@@ -19,7 +19,7 @@ def sparse_state(share: float = 0.5, outcome: str = "applied") -> State:
     weights = dict(state.weights)
     for name in list_matrices(weights):
         weights[name] = weights[name] * (rng.random(weights[name].shape) >= share)
-    report = StepReport(step="sparsify", outcome=outcome, reason="because")  # type: ignore[arg-type]
+    report = StepReport(step="sparsify", outcome=outcome, reason="because")  # type: ignore[arg-type]  # one of the outcomes
     return state.replace(report, weights=weights)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.export_models import SHAPES, random_weights
+from tests.support.export_models import SHAPES, layer, random_weights, shape_of
 from thinfer.export.native import encode_native
 
 SHAPE = SHAPES["uneven"]
@@ -25,11 +25,10 @@ def test_the_same_weights_give_the_same_bytes(is_int8: bool) -> None:
 
 
 def test_int8_takes_about_a_quarter_where_matrices_are_large() -> None:
-    shape = SHAPES["one head"]
-    wide = {name: np.resize(value, value.shape) for name, value in random_weights(shape).items()}
-    assert len(encode_native(wide, shape, is_int8=True)) < len(
-        encode_native(wide, shape, is_int8=False)
-    )
+    shape = shape_of(*(layer(heads=8, qk_size=32, value_size=32, ffn=1024),) * 2, hidden=256)
+    weights = random_weights(shape)
+    sizes = [len(encode_native(weights, shape, is_int8=is_int8)) for is_int8 in (True, False)]
+    assert 0.25 < sizes[0] / sizes[1] < 0.3
 
 
 def test_a_zero_weight_is_a_zero_code() -> None:

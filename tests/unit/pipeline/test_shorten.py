@@ -62,7 +62,7 @@ def make_job(folder: Path, *, is_strict: bool = False) -> Any:  # noqa: ANN401 -
     )
     (folder / "states").mkdir()
 
-    def keep(name: str, like: State, make: Any) -> State:  # noqa: ANN401
+    def keep(name: str, like: State, make: Any) -> State:  # noqa: ANN401 - a stand-in
         (folder / "states" / name).mkdir()
         made: State = make()
         return made
@@ -79,7 +79,7 @@ def make_job(folder: Path, *, is_strict: bool = False) -> Any:  # noqa: ANN401 -
     )
 
 
-def whole_trial(job: Any) -> StateTrial:  # noqa: ANN401
+def whole_trial(job: Any) -> StateTrial:  # noqa: ANN401 - a stand-in
     state = job.original
     batch = job.sets.dev.encode(state.tokenizer).batch
     logits = compute_logits(state.module(), batch, pad_id=state.pad_id)

@@ -9,7 +9,7 @@ SPACE = Space(layers=6, lengths=(64, 32))
 
 
 def draw(count: int, seed: int = 0, **more: object) -> tuple[Configuration, ...]:
-    return draw_configurations(SPACE, count, rng=np.random.default_rng(seed), **more)  # type: ignore[arg-type]
+    return draw_configurations(SPACE, count, rng=np.random.default_rng(seed), **more)  # type: ignore[arg-type]  # fields of the space
 
 
 def test_the_same_seed_draws_the_same_and_none_twice() -> None:

@@ -62,7 +62,7 @@ class Teacher:
         self.is_open = False
 
 
-def make_job(unlabelled: Corpus | None = None, missed: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
+def make_job(unlabelled: Corpus | None = None, missed: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - a stand-in
     sets = SimpleNamespace(
         train=label_corpus(corpus(300, 0), LABELS),
         dev=label_corpus(corpus(80, 1), LABELS),
@@ -89,8 +89,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yardsticks, "_FEWEST_TEXTS", 16)
 
 
-def fit(job: Any, teacher: Teacher) -> Yardsticks:  # noqa: ANN401
-    return fit_yardsticks(job, teacher)  # type: ignore[arg-type]
+def fit(job: Any, teacher: Teacher) -> Yardsticks:  # noqa: ANN401 - a stand-in
+    return fit_yardsticks(job, teacher)  # type: ignore[arg-type]  # a stand-in
 
 
 def test_a_fast_teacher_answers_everything_unlabelled_text_too() -> None:

@@ -82,7 +82,7 @@ def test_second_order_keeps_more_of_what_was_learned() -> None:
     texts, _ = toy_task(300, seed=22)
     kept = {}
     for method in METHODS:
-        settings = SparsifySettings(sparsity=0.7, method=method, block_size=16)  # type: ignore[arg-type]
+        settings = SparsifySettings(sparsity=0.7, method=method, block_size=16)  # type: ignore[arg-type]  # one of the methods
         small, _ = sparsify(state, texts, settings, rng=np.random.default_rng(0))
         kept[method] = accuracy_of(small, batch, labels)
     assert kept["second_order"] > kept["magnitude"]
