@@ -17,7 +17,7 @@ struct BatchError : std::invalid_argument {
 
 class Engine {
   public:
-    // `isa` empty: the fastest that this processor has. Throws FormatError, std::runtime_error.
+    // `isa` empty: the fastest that this processor has. Throws FormatError, KernelsError.
     Engine(const std::string& path, std::size_t threads, const std::string& isa);
     ~Engine();
 

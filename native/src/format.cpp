@@ -19,6 +19,7 @@ constexpr std::size_t kAlignment = 64;
 // Larger than any model of the family; products of two of them fit 64 bits.
 constexpr std::uint32_t kMost = 1U << 24;
 constexpr std::uint32_t kMostLayers = 1024;
+constexpr std::uint32_t kMostInputs = 1U << 16;  // of a matrix: 255 · 127 · 65,536 fits the 32 bits of a sum
 
 // Walks through the file; every step is checked against its end.
 class Cursor {
@@ -135,7 +136,7 @@ Model read_model(const std::byte* data, std::size_t size) {
     const bool is_word_int8 = cursor.number("the embedding's precision", 1) != 0;
     model.is_pooler_int8 = cursor.number("the pooler's precision", 1) != 0;
     model.activation = static_cast<Activation>(cursor.number("the activation", 4));
-    model.hidden = cursor.number("the hidden size", 1U << 16);
+    model.hidden = cursor.number("the hidden size", kMostInputs);
     model.vocab = cursor.number("the vocabulary");
     model.positions = cursor.number("the positions");
     model.types = cursor.number("the token types");
@@ -151,12 +152,13 @@ Model read_model(const std::byte* data, std::size_t size) {
         layer.heads = cursor.number("the heads", 1U << 12);
         layer.qk_size = cursor.number("the head size", 1U << 12);
         layer.value_size = cursor.number("the head size", 1U << 12);
-        layer.ffn = cursor.number("the intermediate size", 1U << 20);
+        layer.ffn = cursor.number("the intermediate size", kMostInputs);
         layer.is_attention_int8 = cursor.number("a precision", 1) != 0;
         layer.is_ffn_int8 = cursor.number("a precision", 1) != 0;
         if (layer.heads > 0 && (layer.qk_size == 0 || layer.value_size == 0)) {
             Cursor::fail("a head size is zero");
         }
+        if (layer.values() > kMostInputs) Cursor::fail("the heads are too wide");
         model.layers.push_back(layer);
     }
     const std::size_t hidden = model.hidden;

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <new>
-#include <stdexcept>
 #include <thread>
 
 #ifdef THINFER_X86
 #include <cpuid.h>
+#endif
+#ifdef THINFER_ARM
+#include <sys/auxv.h>
 #endif
 
 namespace thinfer {
@@ -17,6 +19,10 @@ namespace scalar { extern const Kernels kernels; }
 namespace avx2 { extern const Kernels kernels; }
 namespace avxvnni { extern const Kernels kernels; }
 namespace avx512 { extern const Kernels kernels; }
+#endif
+#ifdef THINFER_ARM
+namespace dotprod { extern const Kernels kernels; }
+namespace i8mm { extern const Kernels kernels; }
 #endif
 
 namespace {
@@ -46,6 +52,13 @@ std::vector<Choice> list_choices() {
     choices.push_back({&avx512::kernels, has_avx512});
     choices.push_back({&avxvnni::kernels, has_avx2 && has_avx_vnni()});
     choices.push_back({&avx2::kernels, has_avx2});
+#endif
+#ifdef THINFER_ARM
+    // Of the kernel's `asm/hwcap.h`, named here for older headers.
+    constexpr unsigned long kDotProduct = 1UL << 20, kInt8Matrix = 1UL << 13;
+    const bool has_dot_product = (::getauxval(AT_HWCAP) & kDotProduct) != 0;
+    choices.push_back({&i8mm::kernels, has_dot_product && (::getauxval(AT_HWCAP2) & kInt8Matrix) != 0});
+    choices.push_back({&dotprod::kernels, has_dot_product});
 #endif
     choices.push_back({&scalar::kernels, true});
     return choices;
@@ -130,12 +143,12 @@ const Kernels& choose_kernels(const std::string& wish) {
     for (const Choice& choice : list_choices()) {
         if (wish.empty() ? choice.is_usable : wish == choice.kernels->name) {
             if (choice.is_usable) return *choice.kernels;
-            throw std::runtime_error("this processor cannot run the instruction set '" + wish + "'");
+            throw KernelsError("this processor cannot run the instruction set '" + wish + "'");
         }
     }
     std::string known;
     for (const Choice& choice : list_choices()) known += std::string(" ") + choice.kernels->name;
-    throw std::runtime_error("the instruction set '" + wish + "' is not known; there are:" + known);
+    throw KernelsError("the instruction set '" + wish + "' is not known; there are:" + known);
 }
 
 std::vector<std::string> usable_kernels() {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -105,8 +106,12 @@ struct Kernels {
     void (*run)(const Model&, const Work&, const Buffers&, Team&, std::size_t rank);
 };
 
+struct KernelsError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 // The fastest set this processor has, or the one that is asked for (empty = fastest).
-// Throws std::runtime_error where the processor lacks it or the build left it out.
+// Throws KernelsError where the processor lacks it or the build left it out.
 const Kernels& choose_kernels(const std::string& wish);
 std::vector<std::string> usable_kernels();
 

@@ -1,0 +1,17 @@
+// The classifier built for one instruction set; CMake gives this file its own flags.
+#include <cmath>
+#include <cstring>
+
+#include "kernels.hpp"
+
+namespace thinfer::dotprod {
+namespace {
+#include "simd_neon.hpp"
+
+#include "encoder.inl"
+}  // namespace
+
+extern const Kernels kernels;
+const Kernels kernels{"dotprod", &run};
+
+}  // namespace thinfer::dotprod

@@ -1,0 +1,270 @@
+// The steps of the classifier, in order, as one rank of a team takes them.
+
+// The part of one rank in one call.
+class Runner {
+  public:
+    Runner(const Model& model, const Work& work, const Buffers& buffers, Team& team, std::size_t rank)
+        : model_(model), work_(work), buffers_(buffers), team_(team), rank_(rank),
+          tokens_(static_cast<std::size_t>(work.offsets[work.sequences] - work.offsets[0])) {
+        states_ = buffers.states;
+        codes_ = buffers.codes;
+        rounding_ = buffers.rounding;
+        rows_ = tokens_;
+    }
+
+    void run() {
+        embed();
+        for (std::size_t index = 0; index < model_.layers.size(); ++index) {
+            const Layer& layer = model_.layers[index];
+            const bool is_last = index + 1 == model_.layers.size();
+            if (layer.heads > 0) project(layer, is_last);
+            if (is_last) keep_first_tokens(layer);
+            attend(layer, is_last);
+            feed_forward(layer, is_last ? &model_.pooler : following(index + 1));
+        }
+        if (model_.layers.empty()) keep_first_tokens(Layer{});
+        classify();
+    }
+
+  private:
+    // The first matrix that reads the states before the layer's next norm.
+    const Matrix* following(std::size_t index) const {
+        if (index == model_.layers.size()) return &model_.pooler;
+        const Layer& layer = model_.layers[index];
+        return layer.heads > 0 ? &layer.query_key_value : nullptr;
+    }
+
+    std::size_t code_stride() const { return round_up(model_.hidden, kGroup); }
+
+    Rows rows() const {
+        Rows rows;
+        rows.reals = states_;
+        rows.stride = model_.hidden;
+        rows.codes = codes_;
+        rows.code_stride = code_stride();
+        rows.rounding = rounding_;
+        rows.count = rows_;
+        return rows;
+    }
+
+    // Norm of some rows, and their codes for the matrix that reads them.
+    void finish_row(std::size_t row, const Norm& norm, const Matrix* next) {
+        float* state = states_ + row * model_.hidden;
+        normalise(state, norm, model_.hidden, model_.epsilon);
+        if (next != nullptr && next->i8 != nullptr) rounding_[row] = to_codes(state, *next, codes_ + row * code_stride());
+    }
+
+    void embed() {
+        const std::size_t hidden = model_.hidden;
+        const std::int64_t start = work_.offsets[0];
+        const Range mine = share(tokens_, team_, rank_);
+        std::size_t sequence = 0;
+        for (std::size_t row = mine.begin; row < mine.end; ++row) {
+            while (work_.offsets[sequence + 1] - start <= static_cast<std::int64_t>(row)) ++sequence;
+            const std::size_t place = row - static_cast<std::size_t>(work_.offsets[sequence] - start);
+            const auto id = static_cast<std::size_t>(work_.ids[row]);
+            const float* position = model_.position + place * hidden;
+            const float* type = model_.type + static_cast<std::size_t>(work_.types[row]) * hidden;
+            float* state = states_ + row * hidden;
+            over_columns(hidden, [&](std::size_t at, std::size_t n) {
+                const Real word =
+                    model_.word_i8 != nullptr ? Simd::mul(Simd::load_bytes(model_.word_i8 + id * hidden + at, n), Simd::set(model_.word_scale[id]))
+                              : Simd::load_some(model_.word_f32 + id * hidden + at, n);
+                const Real rest = Simd::add(Simd::load_some(position + at, n), Simd::load_some(type + at, n));
+                Simd::store_some(state + at, Simd::add(word, rest), n);
+            });
+            finish_row(row, model_.embedding_norm, model_.layers.empty() ? &model_.pooler : following(0));
+        }
+        team_.wait();
+    }
+
+    // Queries, keys and values of all tokens; in the last layer queries of first tokens only.
+    void project(const Layer& layer, bool is_last) {
+        const Matrix& matrix = layer.query_key_value;
+        const std::size_t from = is_last ? layer.key_at() / kPanel : 0;
+        const Range mine = share(matrix.panels() - from, team_, rank_);
+        float* target = buffers_.projected;
+        const std::size_t stride = layer.row();
+        const auto store = [=](std::size_t row, std::size_t column, Real value) {
+            Simd::store(target + row * stride + column, value);
+        };
+        multiply(rows(), matrix, {from + mine.begin, from + mine.end}, store);
+        team_.wait();
+    }
+
+    // From here on a row is a sequence: its first token.
+    void keep_first_tokens(const Layer& layer) {
+        const std::size_t hidden = model_.hidden;
+        const Range mine = share(work_.sequences, team_, rank_);
+        for (std::size_t row = mine.begin; row < mine.end; ++row) {
+            const auto token = static_cast<std::size_t>(work_.offsets[row] - work_.offsets[0]);
+            std::memcpy(buffers_.first_states + row * hidden, states_ + token * hidden, hidden * sizeof(float));
+            if (layer.query_key_value.i8 != nullptr || model_.layers.empty()) {
+                std::memcpy(buffers_.first_codes + row * code_stride(), codes_ + token * code_stride(), code_stride());
+                buffers_.first_rounding[row] = rounding_[token];
+            }
+        }
+        team_.wait();
+        states_ = buffers_.first_states;
+        codes_ = buffers_.first_codes;
+        rounding_ = buffers_.first_rounding;
+        rows_ = work_.sequences;
+        if (layer.heads == 0) return;
+        // Their queries go where no key or value of any token lies: the front of each first row.
+        const Range panels = share(layer.key_at() / kPanel, team_, rank_);
+        float* target = buffers_.projected;
+        const std::size_t stride = layer.row();
+        const Work& work = work_;
+        multiply(rows(), layer.query_key_value, panels, [=](std::size_t row, std::size_t column, Real value) {
+            const auto token = static_cast<std::size_t>(work.offsets[row] - work.offsets[0]);
+            Simd::store(target + token * stride + column, value);
+        });
+        team_.wait();
+    }
+
+    void attend(const Layer& layer, bool is_last) {
+        if (layer.heads == 0) {
+            add_bias(layer.output);
+        } else {
+            const Range mine = share(work_.sequences * layer.heads, team_, rank_);
+            for (std::size_t pair = mine.begin; pair < mine.end; ++pair) {
+                mix(layer, pair / layer.heads, pair % layer.heads, is_last);
+            }
+            team_.wait();
+            add_product(buffers_.context, layer.values(), layer.output);
+        }
+        const Range mine = share(rows_, team_, rank_);
+        const Matrix* next = layer.ffn > 0 ? &layer.up : nullptr;
+        for (std::size_t row = mine.begin; row < mine.end; ++row) finish_row(row, layer.attention_norm, next);
+        team_.wait();
+    }
+
+    void feed_forward(const Layer& layer, const Matrix* next) {
+        if (layer.ffn == 0) {
+            add_bias(layer.down);
+        } else {
+            expand(layer.up);
+            add_product(buffers_.inner, layer.up.panels() * kPanel, layer.down);
+        }
+        const Range mine = share(rows_, team_, rank_);
+        for (std::size_t row = mine.begin; row < mine.end; ++row) finish_row(row, layer.ffn_norm, next);
+        team_.wait();
+    }
+
+    void expand(const Matrix& up) {
+        switch (model_.activation) {
+            case Activation::gelu: return expand_with<Activation::gelu>(up);
+            case Activation::gelu_tanh: return expand_with<Activation::gelu_tanh>(up);
+            case Activation::relu: return expand_with<Activation::relu>(up);
+            case Activation::tanh: return expand_with<Activation::tanh>(up);
+            case Activation::silu: return expand_with<Activation::silu>(up);
+        }
+    }
+
+    template <Activation kind>
+    void expand_with(const Matrix& up) {
+        float* target = buffers_.inner;
+        const std::size_t stride = up.panels() * kPanel;
+        multiply(rows(), up, share(up.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+            Simd::store(target + row * stride + column, activate<kind>(value));
+        });
+        team_.wait();
+    }
+
+    // states += W inputs + b
+    void add_product(const float* inputs, std::size_t stride, const Matrix& matrix) {
+        Rows from;
+        from.reals = inputs;
+        from.stride = stride;
+        from.codes = buffers_.inner_codes;
+        from.code_stride = matrix.groups() * kGroup;
+        from.rounding = buffers_.inner_rounding;
+        from.count = rows_;
+        if (matrix.i8 != nullptr) {
+            const Range mine = share(rows_, team_, rank_);
+            for (std::size_t row = mine.begin; row < mine.end; ++row) {
+                std::uint8_t* codes = buffers_.inner_codes + row * from.code_stride;
+                buffers_.inner_rounding[row] = to_codes(inputs + row * stride, matrix, codes);
+            }
+            team_.wait();
+        }
+        float* states = states_;
+        const std::size_t hidden = model_.hidden;
+        multiply(from, matrix, share(matrix.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+            if (column >= hidden) return;
+            const std::size_t n = hidden - column < kWidth ? hidden - column : kWidth;
+            float* place = states + row * hidden + column;
+            Simd::store_some(place, Simd::add(Simd::load_some(place, n), value), n);
+        });
+        team_.wait();
+    }
+
+    void add_bias(const Matrix& matrix) {
+        const Range mine = share(rows_, team_, rank_);
+        for (std::size_t row = mine.begin; row < mine.end; ++row) {
+            float* state = states_ + row * model_.hidden;
+            over_columns(model_.hidden, [&](std::size_t at, std::size_t n) {
+                Simd::store_some(state + at, Simd::add(Simd::load_some(state + at, n), Simd::load_some(matrix.bias + at, n)), n);
+            });
+        }
+    }
+
+    // Attention of one head of one sequence; of its first token alone in the last layer.
+    void mix(const Layer& layer, std::size_t sequence, std::size_t head, bool is_last) {
+        const auto begin = static_cast<std::size_t>(work_.offsets[sequence] - work_.offsets[0]);
+        const auto length = static_cast<std::size_t>(work_.offsets[sequence + 1] - work_.offsets[sequence]);
+        const std::size_t stride = layer.row(), size = layer.qk_size, padded = round_up(length, kPanel);
+        const float* first = buffers_.projected + begin * stride;
+        float* turned = buffers_.ranks[rank_];  // the keys as a matrix's panels: [padded / 32, size, 32]
+        turn(first + layer.key_at() + head * size, stride, length, size, turned);
+        Head part;
+        part.query = first + head * size;
+        part.keys = turned;
+        part.values = first + layer.value_at() + head * layer.value_size;
+        part.scores = turned + size * padded;
+        part.length = length;
+        const std::size_t row = is_last ? sequence : begin, queries = is_last ? 1 : length;
+        part.target = buffers_.context + row * layer.values() + head * layer.value_size;
+        for (std::size_t at = 0; at < queries; at += Simd::kRows) {
+            mix_some<Simd::kRows>(queries - at, layer, part);
+            part.query += Simd::kRows * stride;
+            part.target += Simd::kRows * layer.values();
+        }
+    }
+
+    void classify() {
+        float* pooled = buffers_.inner;
+        const std::size_t stride = model_.pooler.panels() * kPanel;
+        multiply(rows(), model_.pooler, share(model_.pooler.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+            Simd::store(pooled + row * stride + column, hyperbolic_tangent(value));
+        });
+        team_.wait();
+        Rows from;
+        from.reals = pooled;
+        from.stride = stride;
+        from.count = rows_;
+        float* logits = work_.logits;
+        const std::size_t classes = model_.classes;
+        multiply(from, model_.head, share(model_.head.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+            if (column >= classes) return;
+            const std::size_t n = classes - column < kWidth ? classes - column : kWidth;
+            Simd::store_some(logits + row * classes + column, value, n);
+        });
+        team_.wait();
+    }
+
+    const Model& model_;
+    const Work& work_;
+    const Buffers& buffers_;
+    Team& team_;
+    std::size_t rank_;
+    std::size_t tokens_;
+    float* states_;
+    std::uint8_t* codes_;
+    Rounding* rounding_;
+    std::size_t rows_;
+};
+
+inline void run(const Model& model, const Work& work, const Buffers& buffers, Team& team, std::size_t rank) {
+    Runner(model, work, buffers, team, rank).run();
+}

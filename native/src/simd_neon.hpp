@@ -1,0 +1,86 @@
+// NEON with the dot product instruction: 4 floats or 16 codes a register; where the build has i8mm,
+// codes enter without a sign as everywhere else.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+struct Simd {
+    using Real = float32x4_t;
+    using Int = int32x4_t;
+    static constexpr std::size_t kWidth = 4;
+    static constexpr std::size_t kRows = 6;  // of a product's tile: 24 sums stay in registers
+    static constexpr std::size_t kVectors = 4;
+
+    static Real load(const float* p) { return vld1q_f32(p); }
+    static Real load_some(const float* p, std::size_t n) {
+        float four[4] = {};
+        std::memcpy(four, p, n * sizeof(float));
+        return load(four);
+    }
+    static void store(float* p, Real v) { vst1q_f32(p, v); }
+    static void store_some(float* p, Real v, std::size_t n) {
+        float four[4];
+        store(four, v);
+        std::memcpy(p, four, n * sizeof(float));
+    }
+    static Real keep(Real v, std::size_t n) {
+        const uint32x4_t lanes = {0, 1, 2, 3};
+        return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vcltq_u32(lanes, vdupq_n_u32(static_cast<std::uint32_t>(n)))));
+    }
+    static Real set(float v) { return vdupq_n_f32(v); }
+    static Real add(Real a, Real b) { return vaddq_f32(a, b); }
+    static Real sub(Real a, Real b) { return vsubq_f32(a, b); }
+    static Real mul(Real a, Real b) { return vmulq_f32(a, b); }
+    static Real div(Real a, Real b) { return vdivq_f32(a, b); }
+    static Real fma(Real a, Real b, Real c) { return vfmaq_f32(c, a, b); }
+    static Real max(Real a, Real b) { return vmaxq_f32(a, b); }
+    static Real min(Real a, Real b) { return vminq_f32(a, b); }
+    static Real abs(Real a) { return vabsq_f32(a); }
+    static Real copy_sign(Real size, Real sign) { return vbslq_f32(vdupq_n_u32(0x80000000U), sign, size); }
+    static Real round(Real a) { return vrndnq_f32(a); }
+    static Real times_power_of_two(Real a, Real n) {
+        const Int power = vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), 23);
+        return vmulq_f32(a, vreinterpretq_f32_s32(power));
+    }
+    static float sum(Real a) { return vaddvq_f32(a); }
+    static float largest(Real a) { return vmaxvq_f32(a); }
+
+    static Int zero() { return vdupq_n_s32(0); }
+    static int8x16_t load_codes(const std::int8_t* p) { return vld1q_s8(p); }
+#ifdef __ARM_FEATURE_MATMUL_INT8
+    static constexpr std::int32_t kShift = 0;
+    static uint8x16_t spread(const std::uint8_t* p) { return vreinterpretq_u8_u32(vdupq_n_u32(four_codes(p))); }
+    static Int dot(Int sum, uint8x16_t inputs, int8x16_t weights) { return vusdotq_s32(sum, inputs, weights); }
+#else
+    // Both factors of this dot product have a sign: codes enter less 128, and so does their zero.
+    static constexpr std::int32_t kShift = 128;
+    static int8x16_t spread(const std::uint8_t* p) { return vreinterpretq_s8_u32(vdupq_n_u32(four_codes(p) ^ 0x80808080U)); }
+    static Int dot(Int sum, int8x16_t inputs, int8x16_t weights) { return vdotq_s32(sum, inputs, weights); }
+#endif
+    static Int load_sums(const std::int32_t* p) { return vld1q_s32(p); }
+    static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
+        return vcvtq_f32_s32(vmlsq_n_s32(sum, column_sums, zero - kShift));
+    }
+    static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
+        const uint16x4_t words = vmovn_u32(vcvtnq_u32_f32(v));
+        std::uint8_t eight[8];
+        vst1_u8(eight, vmovn_u16(vcombine_u16(words, words)));
+        std::memcpy(p, eight, n < 4 ? n : 4);
+    }
+    static Real load_bytes(const std::int8_t* p, std::size_t n) {
+        std::int8_t eight[8] = {};
+        std::memcpy(eight, p, n < 4 ? n : 4);
+        return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vld1_s8(eight)))));
+    }
+
+  private:
+    static std::uint32_t four_codes(const std::uint8_t* p) {
+        std::uint32_t four;
+        std::memcpy(&four, p, sizeof four);
+        return four;
+    }
+};

@@ -1,0 +1,111 @@
+"""The C library gives the Python engine's bits, refuses what it must, and never ends a process."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("thinfer.engine._native", reason="built without a C++ compiler")
+
+from tests.support.export_models import LONGEST, random_batch
+from tests.support.native_build import WIDE, build_tools, classify, run_classify, write_weights
+from thinfer.engine import _native as native
+
+LENGTHS = [1 + (7 * row) % LONGEST for row in range(30)]
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tools(tmp_path_factory.mktemp("tools"))
+
+
+@pytest.mark.parametrize("isa", native.usable_isas())
+@pytest.mark.parametrize("is_int8", [False, True])
+def test_the_example_gives_the_bits_of_the_python_engine(
+    tools: Path, isa: str, is_int8: bool, tmp_path: Path
+) -> None:
+    weights = write_weights(tmp_path, WIDE, is_int8=is_int8)
+    batch = random_batch(WIDE, LENGTHS)
+    answer = classify([tools / "classify", weights, "2", isa], batch)
+    assert answer.isa == isa
+    expected = native.Engine(str(weights), 1, isa).run(batch.ids, batch.type_ids, batch.offsets)
+    np.testing.assert_array_equal(answer.logits, expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1 2 3\n4 40\n", "token 4 has an id that is out of range"),
+        ("1 -2\n", "token 1 has an id that is out of range"),
+        ("1:9\n", "token 0 has an id that is out of range"),
+        ("1 2\n\n3\n", "sequence 1 has 0 tokens; 1 to 20 are possible"),
+        (" ".join(["1"] * 21), "sequence 0 has 21 tokens; 1 to 20 are possible"),
+        ("1 two 3\n", "text 1: a token is no number"),
+    ],
+)
+def test_texts_that_cannot_be_are_refused(
+    tools: Path, text: str, reason: str, tmp_path: Path
+) -> None:
+    weights = write_weights(tmp_path, WIDE, is_int8=True)
+    done = run_classify([tools / "classify", weights], text)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == reason
+
+
+def test_the_longest_text_and_no_text_are_answered(tools: Path, tmp_path: Path) -> None:
+    weights = write_weights(tmp_path, WIDE, is_int8=True)
+    longest = classify([tools / "classify", weights], random_batch(WIDE, [LONGEST]))
+    assert longest.logits.shape == (1, 3)
+    nothing = run_classify([tools / "classify", weights], "")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+
+
+def test_files_and_names_that_do_not_fit_are_refused(tools: Path, tmp_path: Path) -> None:
+    weights = write_weights(tmp_path, WIDE, is_int8=True)
+    cut = tmp_path / "cut.thinfer"
+    cut.write_bytes(weights.read_bytes()[:-64])
+    for words, reason in (
+        ([tmp_path / "absent.thinfer"], "cannot be opened"),
+        ([cut], "is damaged"),
+        ([weights, "0"], "a path and a thread are needed"),
+        ([weights, "1", "abacus"], "'abacus' is not known"),
+    ):
+        done = run_classify([tools / "classify", *words], "1 2\n")
+        assert done.returncode == 1
+        assert reason in done.stderr
+
+
+def test_missing_arrays_are_refused_by_the_library_itself(tools: Path, tmp_path: Path) -> None:
+    library = ctypes.CDLL(str(tools / "libthinfer.so"))
+    library.thinfer_last_error.restype = ctypes.c_char_p
+    weights = str(write_weights(tmp_path, WIDE, is_int8=False)).encode()
+    assert library.thinfer_open(weights, ctypes.c_size_t(1), None, None) == 1
+    handle = ctypes.c_void_p()
+    assert library.thinfer_open(None, ctypes.c_size_t(1), None, ctypes.byref(handle)) == 1
+    assert library.thinfer_open(b"/", ctypes.c_size_t(1), None, ctypes.byref(handle)) == 2
+    assert handle.value is None
+    assert library.thinfer_open(weights, ctypes.c_size_t(1), None, ctypes.byref(handle)) == 0
+    one = ctypes.c_size_t(1)
+    assert library.thinfer_run(None, None, None, None, one, one, None) == 1
+    assert library.thinfer_run(handle, None, None, None, one, one, None) == 1
+    assert library.thinfer_last_error() == b"an array is missing"
+    library.thinfer_close(handle)
+    library.thinfer_close(None)
+
+
+def test_no_set_of_kernels_lends_its_instructions_to_another(tools: Path) -> None:
+    """A weak symbol of an AVX-512 object could stand for everyone's, and end an older processor."""
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("needs nm")
+    objects = sorted(tools.glob("CMakeFiles/thinfer_core.dir/src/isa_*.o"))
+    assert objects
+    for item in objects:
+        listed = subprocess.run([nm, "-C", item], capture_output=True, text=True, check=True)
+        shared = [line for line in listed.stdout.splitlines() if line[17:18] in "WVu"]
+        assert shared == [], f"{item.name}: {shared}"
