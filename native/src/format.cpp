@@ -33,6 +33,8 @@ class Cursor {
         return value;
     }
 
+    Kind kind(const char* what) { return static_cast<Kind>(number(what, 2)); }
+
     float real(const char* what) {
         float value = 0.0F;
         std::memcpy(&value, take(sizeof value, what), sizeof value);
@@ -71,15 +73,19 @@ class Cursor {
     std::size_t at_ = 0;
 };
 
-Matrix read_matrix(Cursor& cursor, std::size_t out, std::size_t in, bool is_int8) {
+Matrix read_matrix(Cursor& cursor, std::size_t out, std::size_t in, Kind kind) {
     Matrix matrix;
     matrix.out = out;
     matrix.in = in;
     const std::size_t rows = round_up(out, kPanel);
     matrix.bias = cursor.array<float>(rows, "a bias");
     if (in == 0) return matrix;
-    if (!is_int8) {
+    if (kind == Kind::fp32) {
         matrix.f32 = cursor.array<float>(rows * in, "a matrix");
+        return matrix;
+    }
+    if (kind == Kind::bf16) {
+        matrix.b16 = cursor.array<std::uint16_t>(rows * round_up(in, kPair), "a matrix");
         return matrix;
     }
     const std::size_t inputs = round_up(in, kGroup);
@@ -98,12 +104,12 @@ Norm read_norm(Cursor& cursor, std::size_t hidden) {
 }
 
 void read_layer(Cursor& cursor, Layer& layer, std::size_t hidden) {
-    const bool has_heads = layer.heads > 0, is_int8 = layer.is_attention_int8;
-    if (has_heads) layer.query_key_value = read_matrix(cursor, layer.row(), hidden, is_int8);
-    layer.output = read_matrix(cursor, hidden, has_heads ? layer.values() : 0, is_int8);
+    const bool has_heads = layer.heads > 0;
+    if (has_heads) layer.query_key_value = read_matrix(cursor, layer.row(), hidden, layer.attention);
+    layer.output = read_matrix(cursor, hidden, has_heads ? layer.values() : 0, layer.attention);
     layer.attention_norm = read_norm(cursor, hidden);
-    if (layer.ffn > 0) layer.up = read_matrix(cursor, layer.ffn, hidden, layer.is_ffn_int8);
-    layer.down = read_matrix(cursor, hidden, layer.ffn, layer.is_ffn_int8);
+    if (layer.ffn > 0) layer.up = read_matrix(cursor, layer.ffn, hidden, layer.ffn_kind);
+    layer.down = read_matrix(cursor, hidden, layer.ffn, layer.ffn_kind);
     layer.ffn_norm = read_norm(cursor, hidden);
 }
 
@@ -133,8 +139,8 @@ Model read_model(const std::byte* data, std::size_t size) {
     if (cursor.number("the magic number", ~0U) != kMagic) Cursor::fail("it is not a thinfer weight file");
     if (cursor.number("the version", ~0U) != kVersion) Cursor::fail("its version is not known");
     Model model;
-    const bool is_word_int8 = cursor.number("the embedding's precision", 1) != 0;
-    model.is_pooler_int8 = cursor.number("the pooler's precision", 1) != 0;
+    const Kind word = cursor.kind("the embedding's precision");
+    model.pooler_kind = cursor.kind("the pooler's precision");
     model.activation = static_cast<Activation>(cursor.number("the activation", 4));
     model.hidden = cursor.number("the hidden size", kMostInputs);
     model.vocab = cursor.number("the vocabulary");
@@ -153,8 +159,8 @@ Model read_model(const std::byte* data, std::size_t size) {
         layer.qk_size = cursor.number("the head size", 1U << 12);
         layer.value_size = cursor.number("the head size", 1U << 12);
         layer.ffn = cursor.number("the intermediate size", kMostInputs);
-        layer.is_attention_int8 = cursor.number("a precision", 1) != 0;
-        layer.is_ffn_int8 = cursor.number("a precision", 1) != 0;
+        layer.attention = cursor.kind("a precision");
+        layer.ffn_kind = cursor.kind("a precision");
         if (layer.heads > 0 && (layer.qk_size == 0 || layer.value_size == 0)) {
             Cursor::fail("a head size is zero");
         }
@@ -162,9 +168,11 @@ Model read_model(const std::byte* data, std::size_t size) {
         model.layers.push_back(layer);
     }
     const std::size_t hidden = model.hidden;
-    if (is_word_int8) {
+    if (word == Kind::int8) {
         model.word_i8 = cursor.array<std::int8_t>(model.vocab * hidden, "the word embedding");
         model.word_scale = cursor.array<float>(model.vocab, "the word embedding's scales");
+    } else if (word == Kind::bf16) {
+        model.word_b16 = cursor.array<std::uint16_t>(model.vocab * hidden, "the word embedding");
     } else {
         model.word_f32 = cursor.array<float>(model.vocab * hidden, "the word embedding");
     }
@@ -172,8 +180,8 @@ Model read_model(const std::byte* data, std::size_t size) {
     model.type = cursor.array<float>(model.types * hidden, "the type embedding");
     model.embedding_norm = read_norm(cursor, hidden);
     for (Layer& layer : model.layers) read_layer(cursor, layer, hidden);
-    model.pooler = read_matrix(cursor, hidden, hidden, model.is_pooler_int8);
-    model.head = read_matrix(cursor, model.classes, hidden, false);
+    model.pooler = read_matrix(cursor, hidden, hidden, model.pooler_kind);
+    model.head = read_matrix(cursor, model.classes, hidden, Kind::fp32);
     cursor.finish();
     return model;
 }

@@ -7,6 +7,8 @@
 
 #ifdef THINFER_X86
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 #ifdef THINFER_ARM
 #include <sys/auxv.h>
@@ -19,6 +21,14 @@ namespace scalar { extern const Kernels kernels; }
 namespace avx2 { extern const Kernels kernels; }
 namespace avxvnni { extern const Kernels kernels; }
 namespace avx512 { extern const Kernels kernels; }
+namespace avx512bf16 { extern const Kernels kernels; }
+namespace amx {
+extern const Kernels kernels;
+bool is_sound();
+}
+#ifdef THINFER_EMULATED_TILES
+namespace amx_emulated { extern const Kernels kernels; }
+#endif
 #endif
 #ifdef THINFER_ARM
 namespace dotprod { extern const Kernels kernels; }
@@ -40,6 +50,26 @@ bool has_avx_vnni() {
 }
 #endif
 
+#ifdef THINFER_X86
+// Whether this processor has the tile unit, this process may use it, and it gives right sums. Its
+// registers are large, so Linux lends them only to a process that asks.
+bool has_amx() {
+#ifdef __linux__
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    constexpr unsigned kTiles = 1U << 24, kInt8 = 1U << 25, kSaves = 1U << 27;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kTiles) == 0 || (d & kInt8) == 0) return false;
+    if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & kSaves) == 0) return false;
+    unsigned low = 0, high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if ((low >> 17 & 3U) != 3U) return false;  // the system keeps neither configuration nor data
+    constexpr long kAsk = 0x1023, kTileData = 18;  // of `asm/prctl.h` and the architecture's manual
+    return ::syscall(SYS_arch_prctl, kAsk, kTileData) == 0 && amx::is_sound();
+#else
+    return false;
+#endif
+}
+#endif
+
 // Fastest first.
 std::vector<Choice> list_choices() {
     std::vector<Choice> choices;
@@ -49,6 +79,10 @@ std::vector<Choice> list_choices() {
     const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                             __builtin_cpu_supports("avx512vnni");
+    const bool has_bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
+    static const bool has_tiles = has_bf16 && has_amx();
+    choices.push_back({&amx::kernels, has_tiles});
+    choices.push_back({&avx512bf16::kernels, has_bf16});
     choices.push_back({&avx512::kernels, has_avx512});
     choices.push_back({&avxvnni::kernels, has_avx2 && has_avx_vnni()});
     choices.push_back({&avx2::kernels, has_avx2});
@@ -61,6 +95,9 @@ std::vector<Choice> list_choices() {
     choices.push_back({&dotprod::kernels, has_dot_product});
 #endif
     choices.push_back({&scalar::kernels, true});
+#ifdef THINFER_EMULATED_TILES
+    choices.push_back({&amx_emulated::kernels, has_avx512});  // last: only for those who ask
+#endif
     return choices;
 }
 
@@ -119,19 +156,19 @@ Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch
     for (std::size_t at = 0; at < work.sequences; ++at) {
         longest = std::max(longest, static_cast<std::size_t>(work.offsets[at + 1] - work.offsets[at]));
     }
-    const std::size_t codes = round_up(model.hidden, kGroup), padded = round_up(longest, kPanel);
+    const std::size_t codes = round_up(2 * model.hidden, kCodes), padded = round_up(longest, kPanel);
     scratch.reset();
     Buffers buffers;
     buffers.states = scratch.take<float>(tokens * model.hidden);
-    buffers.codes = scratch.take<std::uint8_t>(tokens * codes);
+    buffers.codes = scratch.take<std::uint8_t>((tokens + kSpareRows) * codes);
     buffers.rounding = scratch.take<Rounding>(tokens);
     buffers.projected = scratch.take<float>(tokens * row);
     buffers.context = scratch.take<float>(tokens * values);
     buffers.inner = scratch.take<float>(tokens * inner);
-    buffers.inner_codes = scratch.take<std::uint8_t>(tokens * round_up(std::max(inner, values), kGroup));
+    buffers.inner_codes = scratch.take<std::uint8_t>((tokens + kSpareRows) * round_up(2 * std::max(inner, values), kCodes));
     buffers.inner_rounding = scratch.take<Rounding>(tokens);
     buffers.first_states = scratch.take<float>(work.sequences * model.hidden);
-    buffers.first_codes = scratch.take<std::uint8_t>(work.sequences * codes);
+    buffers.first_codes = scratch.take<std::uint8_t>((work.sequences + kSpareRows) * codes);
     buffers.first_rounding = scratch.take<Rounding>(work.sequences);
     for (std::size_t rank = 0; rank < ranks; ++rank) {
         buffers.ranks.push_back(scratch.take<float>((size + kMostRows) * padded));

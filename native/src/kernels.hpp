@@ -13,6 +13,7 @@
 namespace thinfer {
 
 constexpr std::size_t kMostRows = 12;  // of a product's tile, in any set of kernels
+constexpr std::size_t kSpareRows = 31; // of codes, that a tile unit may read behind the last
 
 // Some sequences that go through the model together.
 struct Work {
@@ -85,15 +86,15 @@ struct Rounding {
 // What lies between two steps; shared by a team, but for the parts of a rank.
 struct Buffers {
     float* states = nullptr;         // [tokens, hidden]
-    std::uint8_t* codes = nullptr;   // [tokens, hidden padded]
+    std::uint8_t* codes = nullptr;   // [tokens + spare, bytes of a row]: INT8 codes or BF16
     Rounding* rounding = nullptr;    // [tokens]
     float* projected = nullptr;      // [tokens, row of the widest layer]
     float* context = nullptr;        // [tokens, values of the widest layer]
     float* inner = nullptr;          // [tokens, neurons of the widest layer, whole panels]
-    std::uint8_t* inner_codes = nullptr;  // [tokens, the wider of values and neurons, padded]
+    std::uint8_t* inner_codes = nullptr;  // [tokens + spare, the wider of values and neurons, padded]
     Rounding* inner_rounding = nullptr;  // [tokens]
     float* first_states = nullptr;   // [sequences, hidden]
-    std::uint8_t* first_codes = nullptr;  // [sequences, hidden padded]
+    std::uint8_t* first_codes = nullptr;  // [sequences + spare, hidden padded]
     Rounding* first_rounding = nullptr;  // [sequences]
     std::vector<float*> ranks;       // a rank's own: keys of a head transposed, and scores
 };

@@ -1,4 +1,4 @@
-// What is done to one row at a time: rounding to codes and layer norm.
+// What is done to one row at a time: rounding to codes or BF16, and layer norm.
 
 // Rounds a row to codes 0 ... 255 over its own range; 0 is among the values that lose nothing.
 inline Rounding to_codes(const float* row, const Matrix& next, std::uint8_t* codes) {
@@ -18,8 +18,23 @@ inline Rounding to_codes(const float* row, const Matrix& next, std::uint8_t* cod
         const Real code = Simd::fma(value, inverse, offset);
         Simd::store_codes(codes + at, Simd::min(Simd::max(code, Simd::set(0.0F)), Simd::set(255.0F)), n);
     });
-    for (std::size_t at = next.in; at < next.groups() * kGroup; ++at) codes[at] = 0;  // its weights are 0
+    std::memset(codes + next.in, 0, round_up(next.in, kCodes) - next.in);
     return {width / 255.0F, static_cast<std::int32_t>(zero)};
+}
+
+inline void to_halves(const float* row, const Matrix& next, std::uint8_t* codes) {
+    auto* halves = reinterpret_cast<std::uint16_t*>(codes);
+    over_columns(next.in, [&](std::size_t at, std::size_t n) { Simd::store_halves(halves + at, Simd::load_some(row + at, n), n); });
+    if (next.in % kPair != 0) halves[next.in] = 0;  // its weight is 0
+}
+
+// What a matrix reads of a row, where that is not the row itself.
+inline void round_row(const float* row, const Matrix& next, std::uint8_t* codes, Rounding& rounding) {
+    if (next.i8 != nullptr) {
+        rounding = to_codes(row, next, codes);
+    } else {
+        to_halves(row, next, codes);
+    }
 }
 
 inline void normalise(float* row, const Norm& norm, std::size_t hidden, float epsilon) {

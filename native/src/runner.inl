@@ -34,14 +34,12 @@ class Runner {
         return layer.heads > 0 ? &layer.query_key_value : nullptr;
     }
 
-    std::size_t code_stride() const { return round_up(model_.hidden, kGroup); }
-
-    Rows rows() const {
+    Rows rows(const Matrix& reader) const {
         Rows rows;
         rows.reals = states_;
         rows.stride = model_.hidden;
         rows.codes = codes_;
-        rows.code_stride = code_stride();
+        rows.code_stride = reader.row_bytes();
         rows.rounding = rounding_;
         rows.count = rows_;
         return rows;
@@ -51,7 +49,15 @@ class Runner {
     void finish_row(std::size_t row, const Norm& norm, const Matrix* next) {
         float* state = states_ + row * model_.hidden;
         normalise(state, norm, model_.hidden, model_.epsilon);
-        if (next != nullptr && next->i8 != nullptr) rounding_[row] = to_codes(state, *next, codes_ + row * code_stride());
+        if (next != nullptr && next->is_rounded()) round_row(state, *next, codes_ + row * next->row_bytes(), rounding_[row]);
+    }
+
+    Real load_word(std::size_t id, std::size_t at, std::size_t n) const {
+        const std::size_t place = id * model_.hidden + at;
+        if (model_.word_i8 != nullptr) {
+            return Simd::mul(Simd::load_bytes(model_.word_i8 + place, n), Simd::set(model_.word_scale[id]));
+        }
+        return model_.word_b16 != nullptr ? Simd::load_halves(model_.word_b16 + place, n) : Simd::load_some(model_.word_f32 + place, n);
     }
 
     void embed() {
@@ -67,9 +73,7 @@ class Runner {
             const float* type = model_.type + static_cast<std::size_t>(work_.types[row]) * hidden;
             float* state = states_ + row * hidden;
             over_columns(hidden, [&](std::size_t at, std::size_t n) {
-                const Real word =
-                    model_.word_i8 != nullptr ? Simd::mul(Simd::load_bytes(model_.word_i8 + id * hidden + at, n), Simd::set(model_.word_scale[id]))
-                              : Simd::load_some(model_.word_f32 + id * hidden + at, n);
+                const Real word = load_word(id, at, n);
                 const Real rest = Simd::add(Simd::load_some(position + at, n), Simd::load_some(type + at, n));
                 Simd::store_some(state + at, Simd::add(word, rest), n);
             });
@@ -88,19 +92,21 @@ class Runner {
         const auto store = [=](std::size_t row, std::size_t column, Real value) {
             Simd::store(target + row * stride + column, value);
         };
-        multiply(rows(), matrix, {from + mine.begin, from + mine.end}, store);
+        multiply(rows(matrix), matrix, {from + mine.begin, from + mine.end}, store);
         team_.wait();
     }
 
     // From here on a row is a sequence: its first token.
     void keep_first_tokens(const Layer& layer) {
         const std::size_t hidden = model_.hidden;
+        const Matrix& reader = model_.layers.empty() ? model_.pooler : layer.query_key_value;
+        const std::size_t bytes = reader.row_bytes();
         const Range mine = share(work_.sequences, team_, rank_);
         for (std::size_t row = mine.begin; row < mine.end; ++row) {
             const auto token = static_cast<std::size_t>(work_.offsets[row] - work_.offsets[0]);
             std::memcpy(buffers_.first_states + row * hidden, states_ + token * hidden, hidden * sizeof(float));
-            if (layer.query_key_value.i8 != nullptr || model_.layers.empty()) {
-                std::memcpy(buffers_.first_codes + row * code_stride(), codes_ + token * code_stride(), code_stride());
+            if (reader.is_rounded()) {
+                std::memcpy(buffers_.first_codes + row * bytes, codes_ + token * bytes, bytes);
                 buffers_.first_rounding[row] = rounding_[token];
             }
         }
@@ -115,7 +121,7 @@ class Runner {
         float* target = buffers_.projected;
         const std::size_t stride = layer.row();
         const Work& work = work_;
-        multiply(rows(), layer.query_key_value, panels, [=](std::size_t row, std::size_t column, Real value) {
+        multiply(rows(layer.query_key_value), layer.query_key_value, panels, [=](std::size_t row, std::size_t column, Real value) {
             const auto token = static_cast<std::size_t>(work.offsets[row] - work.offsets[0]);
             Simd::store(target + token * stride + column, value);
         });
@@ -165,7 +171,7 @@ class Runner {
     void expand_with(const Matrix& up) {
         float* target = buffers_.inner;
         const std::size_t stride = up.panels() * kPanel;
-        multiply(rows(), up, share(up.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+        multiply(rows(up), up, share(up.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
             Simd::store(target + row * stride + column, activate<kind>(value));
         });
         team_.wait();
@@ -177,14 +183,14 @@ class Runner {
         from.reals = inputs;
         from.stride = stride;
         from.codes = buffers_.inner_codes;
-        from.code_stride = matrix.groups() * kGroup;
+        from.code_stride = matrix.row_bytes();
         from.rounding = buffers_.inner_rounding;
         from.count = rows_;
-        if (matrix.i8 != nullptr) {
+        if (matrix.is_rounded()) {
             const Range mine = share(rows_, team_, rank_);
             for (std::size_t row = mine.begin; row < mine.end; ++row) {
                 std::uint8_t* codes = buffers_.inner_codes + row * from.code_stride;
-                buffers_.inner_rounding[row] = to_codes(inputs + row * stride, matrix, codes);
+                round_row(inputs + row * stride, matrix, codes, buffers_.inner_rounding[row]);
             }
             team_.wait();
         }
@@ -235,7 +241,7 @@ class Runner {
     void classify() {
         float* pooled = buffers_.inner;
         const std::size_t stride = model_.pooler.panels() * kPanel;
-        multiply(rows(), model_.pooler, share(model_.pooler.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+        multiply(rows(model_.pooler), model_.pooler, share(model_.pooler.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
             Simd::store(pooled + row * stride + column, hyperbolic_tangent(value));
         });
         team_.wait();

@@ -81,6 +81,34 @@ struct Simd {
         const __m128i bytes = _mm_packus_epi16(words, words);
         __builtin_memcpy(p, &bytes, n < 8 ? n : 8);
     }
+    struct Pairs {
+        Real even, odd;
+    };
+    static Pairs split(Int pairs) {
+        const Int odd = _mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xFFFF0000U)));
+        return {_mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)), _mm256_castsi256_ps(odd)};
+    }
+    static Pairs load_pairs(const std::uint16_t* p) { return split(_mm256_loadu_si256(reinterpret_cast<const Int*>(p))); }
+    static Pairs spread_pair(const std::uint16_t* p) {
+        std::int32_t two;
+        __builtin_memcpy(&two, p, sizeof two);
+        return split(_mm256_set1_epi32(two));
+    }
+    static Real dot_pairs(Real sum, Pairs inputs, Pairs weights) {
+        return fma(inputs.odd, weights.odd, fma(inputs.even, weights.even, sum));
+    }
+    static void store_halves(std::uint16_t* p, Real v, std::size_t n) {
+        const Int bits = _mm256_castps_si256(v);
+        const Int tie = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+        const Int rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(tie, _mm256_set1_epi32(0x7FFF))), 16);
+        const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+        __builtin_memcpy(p, &halves, 2 * (n < 8 ? n : 8));
+    }
+    static Real load_halves(const std::uint16_t* p, std::size_t n) {
+        __m128i halves = _mm_setzero_si128();
+        __builtin_memcpy(&halves, p, 2 * (n < 8 ? n : 8));
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+    }
     static Real load_bytes(const std::int8_t* p, std::size_t n) {
         std::int64_t eight = 0;
         __builtin_memcpy(&eight, p, n < 8 ? n : 8);

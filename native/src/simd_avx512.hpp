@@ -55,6 +55,47 @@ struct Simd {
     static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
         _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
     }
+#ifdef __AVX512BF16__
+    using Pairs = __m512bh;
+    static Pairs load_pairs(const std::uint16_t* p) {
+        const Int bits = _mm512_loadu_si512(p);
+        return reinterpret_cast<const Pairs&>(bits);
+    }
+    static Pairs spread_pair(const std::uint16_t* p) {
+        std::int32_t two;
+        __builtin_memcpy(&two, p, sizeof two);
+        const Int bits = _mm512_set1_epi32(two);
+        return reinterpret_cast<const Pairs&>(bits);
+    }
+    static Real dot_pairs(Real sum, Pairs inputs, Pairs weights) { return _mm512_dpbf16_ps(sum, inputs, weights); }
+#else
+    struct Pairs {
+        Real even, odd;
+    };
+    static Pairs split(Int pairs) {
+        const Int odd = _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xFFFF0000U)));
+        return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)), _mm512_castsi512_ps(odd)};
+    }
+    static Pairs load_pairs(const std::uint16_t* p) { return split(_mm512_loadu_si512(p)); }
+    static Pairs spread_pair(const std::uint16_t* p) {
+        std::int32_t two;
+        __builtin_memcpy(&two, p, sizeof two);
+        return split(_mm512_set1_epi32(two));
+    }
+    static Real dot_pairs(Real sum, Pairs inputs, Pairs weights) {
+        return fma(inputs.odd, weights.odd, fma(inputs.even, weights.even, sum));
+    }
+#endif
+    static void store_halves(std::uint16_t* p, Real v, std::size_t n) {
+        const Int bits = _mm512_castps_si512(v);
+        const Int tie = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+        const Int rounded = _mm512_add_epi32(bits, _mm512_add_epi32(tie, _mm512_set1_epi32(0x7FFF)));
+        _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+    }
+    static Real load_halves(const std::uint16_t* p, std::size_t n) {
+        const Int wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first(n), p));
+        return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+    }
     static Real load_bytes(const std::int8_t* p, std::size_t n) {
         return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), p)));
     }

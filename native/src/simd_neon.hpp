@@ -71,6 +71,34 @@ struct Simd {
         vst1_u8(eight, vmovn_u16(vcombine_u16(words, words)));
         std::memcpy(p, eight, n < 4 ? n : 4);
     }
+    struct Pairs {
+        Real even, odd;
+    };
+    static Pairs split(uint32x4_t pairs) {
+        const uint32x4_t odd = vandq_u32(pairs, vdupq_n_u32(0xFFFF0000U));
+        return {vreinterpretq_f32_u32(vshlq_n_u32(pairs, 16)), vreinterpretq_f32_u32(odd)};
+    }
+    static Pairs load_pairs(const std::uint16_t* p) { return split(vreinterpretq_u32_u16(vld1q_u16(p))); }
+    static Pairs spread_pair(const std::uint16_t* p) {
+        std::uint32_t two;
+        std::memcpy(&two, p, sizeof two);
+        return split(vdupq_n_u32(two));
+    }
+    static Real dot_pairs(Real sum, Pairs inputs, Pairs weights) {
+        return fma(inputs.odd, weights.odd, fma(inputs.even, weights.even, sum));
+    }
+    static void store_halves(std::uint16_t* p, Real v, std::size_t n) {
+        const uint32x4_t bits = vreinterpretq_u32_f32(v);
+        const uint32x4_t tie = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+        std::uint16_t four[4];
+        vst1_u16(four, vshrn_n_u32(vaddq_u32(bits, vaddq_u32(tie, vdupq_n_u32(0x7FFF))), 16));
+        std::memcpy(p, four, 2 * (n < 4 ? n : 4));
+    }
+    static Real load_halves(const std::uint16_t* p, std::size_t n) {
+        std::uint16_t four[4] = {};
+        std::memcpy(four, p, 2 * (n < 4 ? n : 4));
+        return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(four), 16));
+    }
     static Real load_bytes(const std::int8_t* p, std::size_t n) {
         std::int8_t eight[8] = {};
         std::memcpy(eight, p, n < 4 ? n : 4);

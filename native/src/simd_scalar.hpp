@@ -48,5 +48,25 @@ struct Simd {
     static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
         if (n) *p = static_cast<std::uint8_t>(std::nearbyint(v));
     }
+    struct Pairs {
+        float even, odd;
+    };
+    static float widen(std::uint16_t half) {
+        const std::uint32_t bits = std::uint32_t{half} << 16;
+        float value;
+        __builtin_memcpy(&value, &bits, sizeof value);
+        return value;
+    }
+    static Pairs load_pairs(const std::uint16_t* p) { return {widen(p[0]), widen(p[1])}; }
+    static Pairs spread_pair(const std::uint16_t* p) { return load_pairs(p); }
+    static Real dot_pairs(Real sum, Pairs inputs, Pairs weights) {
+        return fma(inputs.odd, weights.odd, fma(inputs.even, weights.even, sum));
+    }
+    static void store_halves(std::uint16_t* p, Real v, std::size_t n) {
+        std::uint32_t bits;
+        __builtin_memcpy(&bits, &v, sizeof bits);
+        if (n) *p = static_cast<std::uint16_t>((bits + 0x7FFF + (bits >> 16 & 1U)) >> 16);
+    }
+    static Real load_halves(const std::uint16_t* p, std::size_t n) { return n ? widen(*p) : 0.0F; }
     static Real load_bytes(const std::int8_t* p, std::size_t n) { return n ? static_cast<float>(*p) : 0.0F; }
 };

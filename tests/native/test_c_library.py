@@ -12,29 +12,56 @@ import pytest
 
 pytest.importorskip("thinfer.engine._native", reason="built without a C++ compiler")
 
-from tests.support.export_models import LONGEST, random_batch
-from tests.support.native_build import WIDE, build_tools, classify, run_classify, write_weights
+from tests.support.export_models import LONGEST, SHAPES, layer, random_batch, shape_of
+from tests.support.native_build import (
+    PRECISIONS,
+    WIDE,
+    build_tools,
+    classify,
+    run_classify,
+    write_weights,
+)
 from thinfer.engine import _native as native
+from thinfer.engine.base import Precision
 
 LENGTHS = [1 + (7 * row) % LONGEST for row in range(30)]
 
 
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tools(tmp_path_factory.mktemp("tools"))
+    return build_tools(tmp_path_factory.mktemp("tools"), THINFER_EMULATED_TILES="ON")
 
 
 @pytest.mark.parametrize("isa", native.usable_isas())
-@pytest.mark.parametrize("is_int8", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_example_gives_the_bits_of_the_python_engine(
-    tools: Path, isa: str, is_int8: bool, tmp_path: Path
+    tools: Path, isa: str, precision: Precision, tmp_path: Path
 ) -> None:
-    weights = write_weights(tmp_path, WIDE, is_int8=is_int8)
+    weights = write_weights(tmp_path, WIDE, precision)
     batch = random_batch(WIDE, LENGTHS)
     answer = classify([tools / "classify", weights, "2", isa], batch)
     assert answer.isa == isa
     expected = native.Engine(str(weights), 1, isa).run(batch.ids, batch.type_ids, batch.offsets)
     np.testing.assert_array_equal(answer.logits, expected)
+
+
+@pytest.mark.parametrize("name", [*SHAPES, "wide", "deep"])
+def test_the_code_around_the_tile_unit_gives_the_bits_of_the_vector_kernels(
+    tools: Path, name: str, tmp_path: Path
+) -> None:
+    """The sums are the same integers; the unit itself is checked where there is one, at load."""
+    isas = [isa for isa in native.usable_isas() if isa.startswith("avx512")]
+    if not isas:
+        pytest.skip("needs AVX-512 VNNI")
+    deep = shape_of(layer(heads=4, qk_size=32, value_size=32, ffn=200), hidden=128)
+    shape = {**SHAPES, "wide": WIDE, "deep": deep}[name]
+    weights = write_weights(tmp_path, shape, "int8")
+    for lengths in ([1], [3], [LONGEST], [1 + (7 * row) % LONGEST for row in range(25)]):
+        batch = random_batch(shape, lengths)
+        tiled = classify([tools / "classify", weights, "2", "amx-emulated"], batch)
+        vectors = classify([tools / "classify", weights, "1", "avx512"], batch)
+        assert tiled.isa == "amx-emulated"
+        np.testing.assert_array_equal(tiled.logits, vectors.logits)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +78,14 @@ def test_the_example_gives_the_bits_of_the_python_engine(
 def test_texts_that_cannot_be_are_refused(
     tools: Path, text: str, reason: str, tmp_path: Path
 ) -> None:
-    weights = write_weights(tmp_path, WIDE, is_int8=True)
+    weights = write_weights(tmp_path, WIDE, "int8")
     done = run_classify([tools / "classify", weights], text)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == reason
 
 
 def test_the_longest_text_and_no_text_are_answered(tools: Path, tmp_path: Path) -> None:
-    weights = write_weights(tmp_path, WIDE, is_int8=True)
+    weights = write_weights(tmp_path, WIDE, "int8")
     longest = classify([tools / "classify", weights], random_batch(WIDE, [LONGEST]))
     assert longest.logits.shape == (1, 3)
     nothing = run_classify([tools / "classify", weights], "")
@@ -66,7 +93,7 @@ def test_the_longest_text_and_no_text_are_answered(tools: Path, tmp_path: Path) 
 
 
 def test_files_and_names_that_do_not_fit_are_refused(tools: Path, tmp_path: Path) -> None:
-    weights = write_weights(tmp_path, WIDE, is_int8=True)
+    weights = write_weights(tmp_path, WIDE, "int8")
     cut = tmp_path / "cut.thinfer"
     cut.write_bytes(weights.read_bytes()[:-64])
     for words, reason in (
@@ -83,7 +110,7 @@ def test_files_and_names_that_do_not_fit_are_refused(tools: Path, tmp_path: Path
 def test_missing_arrays_are_refused_by_the_library_itself(tools: Path, tmp_path: Path) -> None:
     library = ctypes.CDLL(str(tools / "libthinfer.so"))
     library.thinfer_last_error.restype = ctypes.c_char_p
-    weights = str(write_weights(tmp_path, WIDE, is_int8=False)).encode()
+    weights = str(write_weights(tmp_path, WIDE, "fp32")).encode()
     assert library.thinfer_open(weights, ctypes.c_size_t(1), None, None) == 1
     handle = ctypes.c_void_p()
     assert library.thinfer_open(None, ctypes.c_size_t(1), None, ctypes.byref(handle)) == 1

@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 
 from tests.support.export_models import LONGEST, SHAPES, random_batch
-from tests.support.native_build import WIDE, build_tools, classify, run_classify, write_weights
+from tests.support.native_build import (
+    PRECISIONS,
+    WIDE,
+    build_tools,
+    classify,
+    run_classify,
+    write_weights,
+)
 from thinfer.architecture import Architecture
+from thinfer.engine.base import Precision
 
 LENGTHS = [1 + (7 * row) % LONGEST for row in range(30)]
 ARM_ROOT = Path("/usr/aarch64-linux-gnu")
@@ -54,7 +62,7 @@ def test_an_older_processor_runs_what_it_has(
     tools: Path, cpu: str, isa: str, tmp_path: Path
 ) -> None:
     needs("qemu-x86_64")
-    weights = write_weights(tmp_path, WIDE, is_int8=True)
+    weights = write_weights(tmp_path, WIDE, "int8")
     batch = random_batch(WIDE, LENGTHS)
     emulated: list[str | Path] = ["qemu-x86_64", "-cpu", cpu, tools / "classify", weights, "2"]
     answer = classify(emulated, batch)
@@ -69,11 +77,11 @@ def test_an_older_processor_runs_what_it_has(
 @pytest.mark.parametrize(
     ("cpu", "isa"), [("cortex-a72", "scalar"), ("neoverse-n1", "dotprod"), ("max", "i8mm")]
 )
-@pytest.mark.parametrize("is_int8", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_arm_gives_the_logits_of_plain_code(
-    tools: Path, arm_tools: Path, cpu: str, isa: str, is_int8: bool, tmp_path: Path
+    tools: Path, arm_tools: Path, cpu: str, isa: str, precision: Precision, tmp_path: Path
 ) -> None:
-    weights = write_weights(tmp_path, WIDE, is_int8=is_int8)
+    weights = write_weights(tmp_path, WIDE, precision)
     batch = random_batch(WIDE, LENGTHS)
     expected = classify([tools / "classify", weights, "1", "scalar"], batch)
     answer = classify([*arm(cpu, arm_tools / "classify"), weights, "2"], batch)
@@ -86,7 +94,7 @@ def test_arm_gives_the_logits_of_plain_code(
 @pytest.mark.parametrize("name", SHAPES)
 def test_arm_takes_every_shape(tools: Path, arm_tools: Path, name: str, tmp_path: Path) -> None:
     shape: Architecture = SHAPES[name]
-    weights = write_weights(tmp_path, shape, is_int8=True)
+    weights = write_weights(tmp_path, shape, "int8")
     batch = random_batch(shape)
     expected = classify([tools / "classify", weights, "1", "scalar"], batch)
     answer = classify([*arm("max", arm_tools / "classify"), weights], batch)
@@ -95,7 +103,7 @@ def test_arm_takes_every_shape(tools: Path, arm_tools: Path, name: str, tmp_path
 
 
 def test_arm_refuses_what_the_processor_lacks(arm_tools: Path, tmp_path: Path) -> None:
-    weights = write_weights(tmp_path, WIDE, is_int8=True)
+    weights = write_weights(tmp_path, WIDE, "int8")
     words = [*arm("neoverse-n1", arm_tools / "classify"), weights, "1", "i8mm"]
     done = run_classify(words, "1 2\n")
     assert done.returncode == 1

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("thinfer.engine._native", reason="built without a C++ compiler")
 
 from tests.support.export_models import LONGEST, SHAPES, random_batch
-from tests.support.native_build import WIDE, build_tools, classify, write_weights
+from tests.support.native_build import PRECISIONS, WIDE, build_tools, classify, write_weights
 from thinfer.engine import _native as native
 
 EVERY = {**SHAPES, "wide": WIDE}
@@ -29,8 +29,8 @@ def test_no_kernel_reads_or_writes_beside_its_arrays(
     tools: Path, name: str, tmp_path: Path
 ) -> None:
     shape = EVERY[name]
-    for is_int8 in (False, True):
-        weights = write_weights(tmp_path, shape, is_int8=is_int8)
+    for precision in PRECISIONS:
+        weights = write_weights(tmp_path, shape, precision)
         for isa in native.usable_isas():
             for lengths in ([1], [LONGEST], [1 + (7 * row) % LONGEST for row in range(25)]):
                 batch = random_batch(shape, lengths)
@@ -43,7 +43,7 @@ def test_damaged_files_are_refused_or_harmless(tools: Path, tmp_path: Path) -> N
     for name in ("uneven", "no heads in a layer", "reduced heads", "wide"):
         folder = tmp_path / name.replace(" ", "-")
         folder.mkdir()
-        seeds += [write_weights(folder, EVERY[name], is_int8=is_int8) for is_int8 in (False, True)]
+        seeds += [write_weights(folder, EVERY[name], precision) for precision in PRECISIONS]
     words = [str(tools / "fuzz_weights"), "20000", "0", *map(str, seeds)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

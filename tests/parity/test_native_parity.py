@@ -62,14 +62,16 @@ def test_every_shape_gives_torchs_logits(
     exact = open_native(shape, tmp_path, "fp32")
     assert exact.info.version.endswith(f" {isa}")
     np.testing.assert_allclose(exact.run(batch), expected, atol=1e-4)
-    rounded = open_native(shape, tmp_path, "int8").run(batch)
     spread = float(expected.std(axis=0).max())
+    halves = open_native(shape, tmp_path, "bf16").run(batch)
+    assert 0 < np.abs(halves - expected).max() < max(0.05, 0.1 * spread)
+    rounded = open_native(shape, tmp_path, "int8").run(batch)
     assert np.abs(rounded - expected).max() < max(0.1, 0.5 * spread)
     assert np.corrcoef(rounded.ravel(), expected.ravel())[0, 1] > 0.98
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_text_has_the_same_bits_alone_in_any_batch_and_with_any_threads(
     precision: Precision,

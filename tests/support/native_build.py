@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from tests.support.export_models import layer, random_weights, shape_of
 from thinfer.architecture import Architecture
+from thinfer.engine.base import Precision
 from thinfer.export.native import encode_native
 from thinfer.text.batch import Batch
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 
 NATIVE = Path(__file__).resolve().parents[2] / "native"
 
@@ -43,10 +46,10 @@ def build_tools(folder: Path, **options: str) -> Path:
     return folder
 
 
-def write_weights(folder: Path, shape: Architecture, *, is_int8: bool) -> Path:
+def write_weights(folder: Path, shape: Architecture, precision: Precision) -> Path:
     """Write a weight file with random weights."""
-    target = folder / f"{'int8' if is_int8 else 'fp32'}.thinfer"
-    target.write_bytes(encode_native(random_weights(shape), shape, is_int8=is_int8))
+    target = folder / f"{precision}.thinfer"
+    target.write_bytes(encode_native(random_weights(shape), shape, precision=precision))
     return target
 
 

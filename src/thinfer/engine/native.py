@@ -17,14 +17,15 @@ from thinfer.text.batch import Batch
 
 __all__ = ["NativeEngine"]
 
-_PRECISIONS = ("fp32", "int8")
+_PRECISIONS = ("fp32", "bf16", "int8")
 
 
 class NativeEngine:
     """Runs a `model.thinfer`, which is mapped and not read: processes share its pages.
 
     Nothing is padded, and a text's logits have the same bits alone and in any batch, for one set
-    of kernels. `THINFER_ISA` forces a set (`avx512`, `avxvnni`, `avx2`, `scalar`).
+    of kernels. `THINFER_ISA` forces a set (`amx`, `avx512bf16`, `avx512`,
+    `avxvnni`, `avx2`; `i8mm`, `dotprod`; `scalar`).
 
     Args:
         folder: the bundle's root.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture, LayerShape
+from thinfer.engine.base import Precision
 from thinfer.export.blocks import block_of
 from thinfer.export.smoothing import Smoothing
 
@@ -23,7 +24,9 @@ Weights = Mapping[str, Floats]
 _MAGIC, _VERSION = 0x464E4854, 1  # "THNF"
 _ALIGNMENT = 64
 _PANEL = 32  # output channels of a panel
-_GROUP = 4  # inputs that one dot product takes at a time
+_GROUP = 4  # inputs that one dot product of INT8 takes at a time
+_PAIR = 2  # and one of BF16
+_KINDS = ("fp32", "int8", "bf16")
 _ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "tanh", "silu")
 
 
@@ -31,7 +34,7 @@ def encode_native(
     weights: Weights,
     architecture: Architecture,
     *,
-    is_int8: bool,
+    precision: Precision,
     smoothings: Mapping[str, Smoothing] | None = None,
     kept: Collection[str] = (),
 ) -> bytes:
@@ -40,22 +43,22 @@ def encode_native(
     Args:
         weights: canonical names → float32 arrays.
         architecture: their shape.
-        is_int8: matrices as int8 per output channel and word rows as int8 per row; the engine
-            finds a range for each token's inputs by itself.
+        precision: `fp32`; `bf16`, rounded to nearest even; or `int8`: matrices per output channel
+            and word rows per row, and the engine finds a range for each token's inputs by itself.
         smoothings: by `measure_smoothings`; absent, channels are taken as they are.
         kept: blocks that stay in FP32, as `list_blocks_to_round` names them.
     """
 
-    def rounds(block: str) -> int:
-        return int(is_int8 and block not in kept)
+    def kind_of(block: str) -> Precision:
+        return "fp32" if block in kept else precision
 
-    writer = _Writer(rounds=rounds, smoothings=smoothings or {})
+    writer = _Writer(kind_of=kind_of, smoothings=smoothings or {})
     shape = architecture
     writer.numbers(
         _MAGIC,
         _VERSION,
-        rounds("embeddings"),
-        rounds("pooler"),
+        _KINDS.index(kind_of("embeddings")),
+        _KINDS.index(kind_of("pooler")),
         _ACTIVATIONS.index(shape.activation),
         shape.hidden,
         shape.vocab,
@@ -67,7 +70,8 @@ def encode_native(
     writer.numbers(len(shape.layers))
     for index, layer in enumerate(shape.layers):
         writer.numbers(layer.heads, layer.qk_size, layer.value_size, layer.ffn)
-        writer.numbers(rounds(f"layers.{index}.attention"), rounds(f"layers.{index}.ffn"))
+        parts = (f"layers.{index}.attention", f"layers.{index}.ffn")
+        writer.numbers(*(_KINDS.index(kind_of(part)) for part in parts))
     _write_embeddings(writer, weights, shape)
     for index, layer in enumerate(shape.layers):
         _write_layer(writer, weights, layer, f"layers.{index}")
@@ -78,12 +82,13 @@ def encode_native(
 
 def _write_embeddings(writer: _Writer, weights: Weights, shape: Architecture) -> None:
     words = weights["embeddings.word.weight"]
-    if writer.rounds("embeddings"):
+    kind = writer.kind_of("embeddings")
+    if kind == "int8":
         scale = np.maximum(np.abs(words).max(axis=1), 1e-12) / np.float32(127.0)
         writer.array(np.rint(words / scale[:, None]).astype(np.int8))
         writer.array(scale.astype(np.float32))
     else:
-        writer.array(words)
+        writer.array(_to_bf16(words) if kind == "bf16" else words)
     writer.array(weights["embeddings.position.weight"][shape.position_offset :])
     types = np.zeros((1, shape.hidden), dtype=np.float32)
     types = weights.get("embeddings.type.weight", types)
@@ -115,9 +120,9 @@ def _write_layer(writer: _Writer, weights: Weights, layer: LayerShape, prefix: s
 
 class _Writer:
     def __init__(
-        self, *, rounds: Callable[[str], int], smoothings: Mapping[str, Smoothing]
+        self, *, kind_of: Callable[[str], Precision], smoothings: Mapping[str, Smoothing]
     ) -> None:
-        self.rounds = rounds
+        self.kind_of = kind_of
         self._smoothings = smoothings
         self._parts: list[bytes] = []
         self._size = 0
@@ -140,9 +145,14 @@ class _Writer:
 
     def matrix(self, weight: Floats, bias: Floats, product: str | None) -> None:
         """Write a matrix `[out, in]`; without a product's name it stays float32."""
-        if product is None or not self.rounds(block_of(product)):
+        kind = "fp32" if product is None else self.kind_of(block_of(product))
+        if product is None or kind != "int8":
             self.array(_padded(bias))
-            self.array(_to_panels(_padded(weight), 1))
+            if kind == "bf16":
+                even = np.pad(_padded(weight), ((0, 0), (0, -weight.shape[1] % _PAIR)))
+                self.array(_to_panels(_to_bf16(even), _PAIR))
+            else:
+                self.array(_to_panels(_padded(weight), 1))
             return
         found = self._smoothings.get(product)
         factors = np.ones(weight.shape[1], np.float32) if found is None else found.factors
@@ -168,6 +178,12 @@ class _Writer:
         missing = -self._size % _ALIGNMENT
         self._parts.append(b"\0" * missing)
         self._size += missing
+
+
+def _to_bf16(values: Floats) -> NDArray[np.uint16]:
+    """Round to the nearest BF16, ties to even, as bits."""
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def _padded(values: Floats) -> Floats:

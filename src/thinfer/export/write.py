@@ -166,7 +166,7 @@ def _write_native(request: ExportRequest, precision: Precision) -> EngineSpec:
     data = encode_native(
         request.weights,
         request.architecture,
-        is_int8=precision == "int8",
+        precision=precision,
         smoothings=smoothings,
         kept=request.kept_fp32,
     )
@@ -188,6 +188,7 @@ EXPORTERS: Mapping[tuple[str, Precision], Callable[[ExportRequest, Precision], E
     ("onnxruntime", "fp32"): _write_onnx,
     ("onnxruntime", "int8"): _write_onnx_int8,
     ("native", "fp32"): _write_native,
+    ("native", "bf16"): _write_native,
     ("native", "int8"): _write_native,
     ("openvino", "fp32"): _write_openvino,
     ("openvino", "bf16"): _write_openvino,

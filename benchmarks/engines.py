@@ -1,0 +1,205 @@
+"""The engines on one model, in turn: token ids to logits, no tokenising.
+
+The weights of the 6 × 768 and 6 × 384 shapes are drawn, not trained: only time is quoted. Every
+engine gets what `compress` would ship for it, and the peers what their own tools write. A level
+below the machine's own runs in a process whose environment forbids the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.quantise import Source, write_dynamic, write_original
+from benchmarks.record import save
+from benchmarks.settings import ROOT, Settings, make_parser, say, to_settings
+from thinfer.compress.state import State
+from thinfer.core.clock import SystemClock
+from thinfer.core.codec import to_json
+from thinfer.engine.base import Engine, Precision
+from thinfer.engine.registry import available_engines, open_engine_folder
+from thinfer.export.graph import build_graph
+from thinfer.export.write import ExportRequest, write_engine
+from thinfer.measure.compare import throughput_ratio
+from thinfer.measure.probe import HostProbe
+from thinfer.measure.timing import time_interleaved
+from thinfer.nn.checkpoint import load_checkpoint
+from thinfer.nn.presets import build_preset
+from thinfer.pipeline.original import state_of
+from thinfer.text.batch import Batch
+
+SHAPES = {"6 × 768": "ernie-3.0-medium", "6 × 384": "ernie-3.0-mini"}
+SIZES = ((1, 20), (1, 32), (1, 128), (8, 32), (16, 128))
+LEVELS: Mapping[str, Mapping[str, str]] = {
+    "own": {},
+    "avx2": {"THINFER_ISA": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+}
+OURS: tuple[tuple[str, Precision], ...] = (
+    ("native", "int8"),
+    ("native", "bf16"),
+    ("native", "fp32"),
+    ("openvino", "int8"),
+    ("openvino", "bf16"),
+    ("openvino", "fp32"),
+    ("onnxruntime", "int8"),
+)
+_TEXTS, _BATCH = 1024, 32
+_CALIBRATION = 300
+
+
+def measure(settings: Settings, shape: str, rounds: int) -> dict[str, Any]:
+    """Time every engine on every workload, with the threads of the settings."""
+    item = next(each for each in settings.sets if each.name == "thuc")
+    teacher = load_checkpoint(str(settings.teacher(item)))
+    fresh = build_preset(
+        SHAPES[shape],
+        tokenizer=teacher.tokenizer,
+        labels=teacher.labels,
+        max_length=128,
+        seed=settings.seed,
+    )
+    state = state_of(fresh)
+    work = _make_workloads(settings, state)
+    with tempfile.TemporaryDirectory(prefix="thinfer-") as root, ExitStack() as stack:
+        engines = _open_all(settings, state, work["thuc"], Path(root))
+        for engine in engines.values():
+            stack.enter_context(closing(engine))
+        versions = {name: engine.info.version for name, engine in engines.items()}
+        rows = {name: _time(engines, batches, settings, rounds) for name, batches in work.items()}
+    return {"shape": shape, "engines": versions, "workloads": rows}
+
+
+def _make_workloads(settings: Settings, state: State) -> dict[str, list[Batch]]:
+    rng = np.random.default_rng(settings.seed)
+    vocab = state.architecture.vocab
+    work = {}
+    for count, length in SIZES:
+        ids = [rng.integers(5, vocab, length).tolist() for _ in range(count)]
+        zeros = [[0] * length for _ in range(count)]
+        work[f"{count}x{length}"] = [Batch.from_sequences(ids, zeros)]
+    for item in settings.sets:
+        if item.name in ("thuc", "cold") and item.file("test").exists():
+            texts = settings.corpus(item, "test", most=_TEXTS).texts
+            work[item.name] = [
+                state.tokenizer.encode(texts[start : start + _BATCH]).batch
+                for start in range(0, len(texts), _BATCH)
+            ]
+    return work
+
+
+def _open_all(
+    settings: Settings, state: State, calibration: list[Batch], root: Path
+) -> dict[str, Engine]:
+    texts = [batch.select([row]) for batch in calibration for row in range(len(batch))]
+    sample = Batch.concatenate(texts[:_CALIBRATION])
+    graph = build_graph(state.weights, state.architecture, fused=False, first_token_only=False)
+    source = Source(
+        state=state, graph=graph.SerializeToString(deterministic=True), calibration=sample
+    )
+    absent = available_engines()
+    engines = {}
+    for name, precision in OURS:
+        if absent[name]:
+            say(f"{name}: left out, {absent[name]}")
+            continue
+        folder = root / f"{name}-{precision}"
+        folder.mkdir()
+        say(f"writing {name} {precision}")
+        request = ExportRequest(
+            weights=state.weights,
+            architecture=state.architecture,
+            folder=folder,
+            pad_id=state.pad_id,
+            calibration=sample,
+        )
+        spec = write_engine(name, precision, request)
+        engines[f"{name} {precision}"] = open_engine_folder(
+            folder, spec, state.architecture, pad_id=state.pad_id, threads=settings.threads
+        )
+    for label, write in (
+        ("ONNX Runtime FP32, plain", write_original),
+        ("ONNX Runtime quantize_dynamic", write_dynamic),
+    ):
+        folder = root / str(len(engines))
+        folder.mkdir()
+        spec = write(source, folder)
+        engines[label] = open_engine_folder(
+            folder, spec, state.architecture, pad_id=state.pad_id, threads=settings.threads
+        )
+    return engines
+
+
+def _time(
+    engines: Mapping[str, Engine], batches: list[Batch], settings: Settings, rounds: int
+) -> dict[str, Any]:
+    clock = SystemClock()
+
+    def call(engine: Engine) -> None:
+        for batch in batches:
+            engine.run(batch)
+
+    samples = time_interleaved(
+        {name: lambda engine=engine: call(engine) for name, engine in engines.items()},
+        rounds=rounds if len(batches) == 1 else max(5, rounds // 4),
+        clock=clock,
+        probe=HostProbe(threads=settings.threads, clock=clock),
+    )
+    rng = np.random.default_rng(settings.seed)
+
+    def compare(name: str, other: str) -> dict[str, Any] | None:
+        if name not in samples or other not in samples:
+            return None
+        return dict(to_json(throughput_ratio(samples[other], samples[name], rng=rng)))
+
+    return {
+        name: {
+            "ms": 1000 * taken.median_s,
+            "p95_ms": 1000 * taken.p95_s,
+            "is_disturbed": taken.is_disturbed,
+            "native_over": None if name.startswith("native") else compare("native int8", name),
+        }
+        for name, taken in samples.items()
+    }
+
+
+def main() -> None:
+    """Run each shape, level and number of threads in a process of its own."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--shape", choices=list(SHAPES), help="one, in this process; to stdout")
+    parser.add_argument("--levels", default=",".join(LEVELS))
+    arguments = parser.parse_args()
+    settings = to_settings(arguments)
+    if arguments.shape:
+        print(json.dumps(measure(settings, arguments.shape, arguments.rounds)))
+        return
+    for level in arguments.levels.split(","):
+        for shape in SHAPES if level == "own" else ("6 × 768",):
+            for threads in range(1, settings.threads + 1):
+                argv = [sys.executable, "-m", "benchmarks.engines", *sys.argv[1:]]
+                argv += ["--shape", shape, "--threads", str(threads)]
+                done = subprocess.run(
+                    argv,
+                    cwd=ROOT,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    check=True,
+                    env={**os.environ, **LEVELS[level]},
+                )
+                key = f"{shape}, {level}, {threads}"
+                found = json.loads(done.stdout)
+                save(settings, "engines", {key: {**found, "level": level, "ran_with": threads}})
+                say(key)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+// The classifier built for one instruction set; CMake gives this file its own flags.
+#include <cmath>
+#include <cstring>
+
+#include "kernels.hpp"
+
+namespace thinfer::amx {
+namespace {
+#include "simd_avx512.hpp"
+#include "tiles_amx.hpp"
+
+#define THINFER_TILES
+#include "encoder.inl"
+}  // namespace
+
+extern const Kernels kernels;
+const Kernels kernels{"amx", &run};
+
+bool is_sound() { return are_tiles_sound(); }
+
+}  // namespace thinfer::amx

@@ -1,0 +1,19 @@
+// For tests: the classifier for the tile unit, with the unit in plain C++.
+#include <cmath>
+#include <cstring>
+
+#include "kernels.hpp"
+
+namespace thinfer::amx_emulated {
+namespace {
+#include "simd_avx512.hpp"
+#include "tiles_emulated.hpp"
+
+#define THINFER_TILES
+#include "encoder.inl"
+}  // namespace
+
+extern const Kernels kernels;
+const Kernels kernels{"amx-emulated", &run};
+
+}  // namespace thinfer::amx_emulated

@@ -1,0 +1,17 @@
+// The classifier built for one instruction set; CMake gives this file its own flags.
+#include <cmath>
+#include <cstring>
+
+#include "kernels.hpp"
+
+namespace thinfer::avx512bf16 {
+namespace {
+#include "simd_avx512.hpp"
+
+#include "encoder.inl"
+}  // namespace
+
+extern const Kernels kernels;
+const Kernels kernels{"avx512bf16", &run};
+
+}  // namespace thinfer::avx512bf16
