@@ -52,7 +52,7 @@ OURS: tuple[tuple[str, Precision], ...] = (
     ("openvino", "fp32"),
     ("onnxruntime", "int8"),
 )
-_TEXTS, _BATCH = 1024, 32
+_TEXTS, _BATCH = 256, 32
 _CALIBRATION = 300
 
 
@@ -149,7 +149,7 @@ def _time(
 
     samples = time_interleaved(
         {name: lambda engine=engine: call(engine) for name, engine in engines.items()},
-        rounds=rounds if len(batches) == 1 else max(5, rounds // 4),
+        rounds=rounds if len(batches) == 1 else max(6, rounds // 4),
         clock=clock,
         probe=HostProbe(threads=settings.threads, clock=clock),
     )
@@ -174,7 +174,7 @@ def _time(
 def main() -> None:
     """Run each shape, level and number of threads in a process of its own."""
     parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--shape", choices=list(SHAPES), help="one, in this process; to stdout")
     parser.add_argument("--levels", default=",".join(LEVELS))
     arguments = parser.parse_args()
