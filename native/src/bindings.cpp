@@ -36,6 +36,14 @@ NB_MODULE(_native, module) {
         .def(nb::init<const std::string&, std::size_t, const std::string&>(), nb::arg("path"),
              nb::arg("threads"), nb::arg("isa"))
         .def("run", &run, nb::arg("ids"), nb::arg("type_ids"), nb::arg("offsets"))
+        .def_prop_ro("sparse",
+                     [](const thinfer::Engine& engine) {
+                         nb::list choices;
+                         for (const thinfer::SparseChoice& choice : engine.sparse()) {
+                             choices.append(nb::make_tuple(choice.matrix, choice.zeros, choice.gain, choice.is_taken));
+                         }
+                         return choices;
+                     })
         .def_prop_ro("isa", &thinfer::Engine::isa)
         .def_prop_ro("positions", [](const thinfer::Engine& engine) { return engine.model().positions; })
         .def_prop_ro("vocab", [](const thinfer::Engine& engine) { return engine.model().vocab; })

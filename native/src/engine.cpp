@@ -34,16 +34,19 @@ std::size_t count_work(const Model& model) {
     return work;
 }
 
+// Cuts a batch between sequences into at most `count` parts of about as many tokens each.
 std::vector<Work> cut(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
-                      std::size_t sequences, std::size_t classes, float* logits, std::size_t most) {
+                      std::size_t sequences, std::size_t classes, float* logits, std::size_t count) {
     std::vector<Work> chunks;
-    std::size_t begin = 0;
+    const auto tokens = static_cast<std::size_t>(offsets[sequences]);
+    std::size_t begin = 0, part = 1;
     for (std::size_t at = 1; at <= sequences; ++at) {
-        const bool is_full = at < sequences && static_cast<std::size_t>(offsets[at + 1] - offsets[begin]) > most;
-        if (at < sequences && !is_full) continue;
+        const auto end = static_cast<std::size_t>(offsets[at]);
+        if (at < sequences && end * count < tokens * part) continue;
         chunks.push_back({ids + offsets[begin], types + offsets[begin], offsets + begin, at - begin,
                           logits + begin * classes});
         begin = at;
+        part = end * count / tokens + 1;
     }
     return chunks;
 }
@@ -162,6 +165,7 @@ class Engine::Pool {
 
 Engine::Engine(const std::string& path, std::size_t threads, const std::string& isa)
     : file_(path), model_(read_model(file_.data(), file_.size())), kernels_(choose_kernels(isa)),
+      sparse_(choose_sparse(model_, kernels_, blocks_)),
       pool_(std::make_unique<Pool>(std::max<std::size_t>(1, threads))) {}
 
 Engine::~Engine() = default;
@@ -192,9 +196,9 @@ void Engine::run(const std::int64_t* ids, const std::int64_t* types, const std::
     check(ids, types, offsets, sequences, tokens);
     if (sequences == 0) return;
     const std::size_t threads = pool_->size();
-    std::size_t most = kChunkTokens;
-    if (threads > 1) most = std::min(most, tokens / threads + 1);
-    const std::vector<Work> chunks = cut(ids, types, offsets, sequences, model_.classes, logits, most);
+    // As many chunks as every thread can take equally often.
+    const std::size_t count = round_up((tokens + kChunkTokens - 1) / kChunkTokens, threads);
+    const std::vector<Work> chunks = cut(ids, types, offsets, sequences, model_.classes, logits, count);
     std::atomic<std::size_t> next{0};
     const auto take_chunks = [&](std::size_t) {
         auto scratch = pool_->borrow();

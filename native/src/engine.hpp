@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "format.hpp"
 #include "kernels.hpp"
+#include "sparsity.hpp"
 
 namespace thinfer {
 
@@ -28,6 +30,8 @@ class Engine {
 
     const Model& model() const { return model_; }
     const char* isa() const { return kernels_.name; }
+    // Matrices with enough zeros to be tried without them.
+    const std::vector<SparseChoice>& sparse() const { return sparse_; }
 
   private:
     class Pool;
@@ -37,6 +41,8 @@ class Engine {
     MappedFile file_;
     Model model_;
     const Kernels& kernels_;
+    std::deque<Blocks> blocks_;
+    std::vector<SparseChoice> sparse_;
     std::unique_ptr<Pool> pool_;
 };
 

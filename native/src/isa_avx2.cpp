@@ -12,6 +12,6 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"avx2", &run};
+const Kernels kernels{"avx2", &run, &multiply_alone};
 
 }  // namespace thinfer::avx2

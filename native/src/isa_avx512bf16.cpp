@@ -12,6 +12,6 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"avx512bf16", &run};
+const Kernels kernels{"avx512bf16", &run, &multiply_alone};
 
 }  // namespace thinfer::avx512bf16

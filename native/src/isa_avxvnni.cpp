@@ -12,6 +12,6 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"avxvnni", &run};
+const Kernels kernels{"avxvnni", &run, &multiply_alone};
 
 }  // namespace thinfer::avxvnni

@@ -12,6 +12,6 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"dotprod", &run};
+const Kernels kernels{"dotprod", &run, &multiply_alone};
 
 }  // namespace thinfer::dotprod

@@ -12,6 +12,6 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"i8mm", &run};
+const Kernels kernels{"i8mm", &run, &multiply_alone};
 
 }  // namespace thinfer::i8mm

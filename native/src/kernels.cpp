@@ -156,6 +156,12 @@ Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch
     for (std::size_t at = 0; at < work.sequences; ++at) {
         longest = std::max(longest, static_cast<std::size_t>(work.offsets[at + 1] - work.offsets[at]));
     }
+    std::size_t most_groups = 0;  // of a sparse matrix
+    for (const Layer& layer : model.layers) {
+        for (const Matrix* matrix : layer.matrices()) {
+            if (matrix->blocks != nullptr) most_groups = std::max(most_groups, matrix->groups());
+        }
+    }
     const std::size_t codes = round_up(2 * model.hidden, kCodes), padded = round_up(longest, kPanel);
     scratch.reset();
     Buffers buffers;
@@ -172,6 +178,7 @@ Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch
     buffers.first_rounding = scratch.take<Rounding>(work.sequences);
     for (std::size_t rank = 0; rank < ranks; ++rank) {
         buffers.ranks.push_back(scratch.take<float>((size + kMostRows) * padded));
+        if (most_groups > 0) buffers.packed.push_back(scratch.take<std::uint8_t>(packed_bytes(most_groups)));
     }
     return buffers;
 }

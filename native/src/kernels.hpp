@@ -13,6 +13,9 @@
 namespace thinfer {
 
 constexpr std::size_t kMostRows = 12;  // of a product's tile, in any set of kernels
+constexpr std::size_t kPackedLanes = 64;  // tokens that a sparse product takes together, at most
+// Bytes of the turned codes of a sparse product: whole squares of registers.
+constexpr std::size_t packed_bytes(std::size_t groups) { return round_up(groups, 16) * kGroup * kPackedLanes; }
 constexpr std::size_t kSpareRows = 31; // of codes, that a tile unit may read behind the last
 
 // Some sequences that go through the model together.
@@ -97,6 +100,7 @@ struct Buffers {
     std::uint8_t* first_codes = nullptr;  // [sequences + spare, hidden padded]
     Rounding* first_rounding = nullptr;  // [sequences]
     std::vector<float*> ranks;       // a rank's own: keys of a head transposed, and scores
+    std::vector<std::uint8_t*> packed;  // a rank's own: codes turned for a sparse product, if there is one
 };
 
 Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch& scratch);
@@ -105,6 +109,9 @@ struct Kernels {
     const char* name;
     // All ranks of a team call with the same arguments but their rank.
     void (*run)(const Model&, const Work&, const Buffers&, Team&, std::size_t rank);
+    // One INT8 product by itself, to be timed: codes [rows + spare, bytes of a row] to [rows, out padded].
+    void (*multiply)(const Matrix&, const std::uint8_t* codes, const Rounding*, std::size_t rows,
+                     std::uint8_t* packed, float* target);
 };
 
 struct KernelsError : std::runtime_error {

@@ -5,6 +5,7 @@
 // group a lane, and an AMX tile reads 16 lanes of it a row, so one layout serves all of them.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -22,6 +23,13 @@ enum class Activation : std::uint32_t { gelu = 0, gelu_tanh = 1, relu = 2, tanh 
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
+// The 1 × 4 blocks of a matrix that are not zero, one output channel after another.
+struct Blocks {
+    std::vector<std::uint32_t> starts;  // [out padded + 1]
+    std::vector<std::uint16_t> groups;  // [blocks], which four inputs
+    std::vector<std::int8_t> codes;     // [blocks, 4]
+};
+
 // y = W x + b, W [out, in].
 struct Matrix {
     std::size_t out = 0;
@@ -29,6 +37,7 @@ struct Matrix {
     const float* f32 = nullptr;           // FP32 panels
     const std::int8_t* i8 = nullptr;      // INT8 panels
     const std::uint16_t* b16 = nullptr;   // BF16 panels
+    const Blocks* blocks = nullptr;       // of the INT8 panels, where products with them are faster
     const float* scale = nullptr;         // [out padded], of each output channel's codes
     const std::int32_t* sums = nullptr;   // [out padded], sum of each output channel's codes
     const float* smoothing = nullptr;     // [in padded], multiplies the input before rounding
@@ -57,6 +66,8 @@ struct Layer {
     Matrix down;             // without neurons: a bias alone
     Norm ffn_norm;
 
+    std::array<const Matrix*, 4> matrices() const { return {&query_key_value, &output, &up, &down}; }
+    std::array<Matrix*, 4> matrices() { return {&query_key_value, &output, &up, &down}; }
     std::size_t queries() const { return heads * qk_size; }
     std::size_t values() const { return heads * value_size; }
     std::size_t key_at() const { return round_up(queries(), kPanel); }

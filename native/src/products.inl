@@ -170,13 +170,17 @@ void multiply_panels(const Rows& rows, const Matrix& matrix, Range panels, Store
     }
 }
 
+#include "sparse.inl"
 #ifdef THINFER_TILES
 #include "tiles.inl"
 #endif
 
 // `store(row, column, value)` for some panels of `W x + b`; columns come a register at a time.
 template <class Store>
-void multiply(const Rows& rows, const Matrix& matrix, Range panels, Store store) {
+void multiply(const Rows& rows, const Matrix& matrix, Range panels, std::uint8_t* packed, Store store) {
+    if (matrix.blocks != nullptr && rows.count > kFewestLanes) {
+        return multiply_sparse(rows, matrix, panels, packed, store);
+    }
 #ifdef THINFER_TILES
     if (matrix.i8 != nullptr && rows.count >= kFewestRows) return multiply_tiles(rows, matrix, panels, store);
 #endif

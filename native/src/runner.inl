@@ -52,6 +52,8 @@ class Runner {
         if (next != nullptr && next->is_rounded()) round_row(state, *next, codes_ + row * next->row_bytes(), rounding_[row]);
     }
 
+    std::uint8_t* packed() const { return buffers_.packed.empty() ? nullptr : buffers_.packed[rank_]; }
+
     Real load_word(std::size_t id, std::size_t at, std::size_t n) const {
         const std::size_t place = id * model_.hidden + at;
         if (model_.word_i8 != nullptr) {
@@ -92,7 +94,7 @@ class Runner {
         const auto store = [=](std::size_t row, std::size_t column, Real value) {
             Simd::store(target + row * stride + column, value);
         };
-        multiply(rows(matrix), matrix, {from + mine.begin, from + mine.end}, store);
+        multiply(rows(matrix), matrix, {from + mine.begin, from + mine.end}, packed(), store);
         team_.wait();
     }
 
@@ -121,7 +123,7 @@ class Runner {
         float* target = buffers_.projected;
         const std::size_t stride = layer.row();
         const Work& work = work_;
-        multiply(rows(layer.query_key_value), layer.query_key_value, panels, [=](std::size_t row, std::size_t column, Real value) {
+        multiply(rows(layer.query_key_value), layer.query_key_value, panels, packed(), [=](std::size_t row, std::size_t column, Real value) {
             const auto token = static_cast<std::size_t>(work.offsets[row] - work.offsets[0]);
             Simd::store(target + token * stride + column, value);
         });
@@ -171,7 +173,7 @@ class Runner {
     void expand_with(const Matrix& up) {
         float* target = buffers_.inner;
         const std::size_t stride = up.panels() * kPanel;
-        multiply(rows(up), up, share(up.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+        multiply(rows(up), up, share(up.panels(), team_, rank_), packed(), [=](std::size_t row, std::size_t column, Real value) {
             Simd::store(target + row * stride + column, activate<kind>(value));
         });
         team_.wait();
@@ -196,7 +198,7 @@ class Runner {
         }
         float* states = states_;
         const std::size_t hidden = model_.hidden;
-        multiply(from, matrix, share(matrix.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+        multiply(from, matrix, share(matrix.panels(), team_, rank_), packed(), [=](std::size_t row, std::size_t column, Real value) {
             if (column >= hidden) return;
             const std::size_t n = hidden - column < kWidth ? hidden - column : kWidth;
             float* place = states + row * hidden + column;
@@ -241,7 +243,7 @@ class Runner {
     void classify() {
         float* pooled = buffers_.inner;
         const std::size_t stride = model_.pooler.panels() * kPanel;
-        multiply(rows(model_.pooler), model_.pooler, share(model_.pooler.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+        multiply(rows(model_.pooler), model_.pooler, share(model_.pooler.panels(), team_, rank_), packed(), [=](std::size_t row, std::size_t column, Real value) {
             Simd::store(pooled + row * stride + column, hyperbolic_tangent(value));
         });
         team_.wait();
@@ -251,7 +253,7 @@ class Runner {
         from.count = rows_;
         float* logits = work_.logits;
         const std::size_t classes = model_.classes;
-        multiply(from, model_.head, share(model_.head.panels(), team_, rank_), [=](std::size_t row, std::size_t column, Real value) {
+        multiply(from, model_.head, share(model_.head.panels(), team_, rank_), packed(), [=](std::size_t row, std::size_t column, Real value) {
             if (column >= classes) return;
             const std::size_t n = classes - column < kWidth ? classes - column : kWidth;
             Simd::store_some(logits + row * classes + column, value, n);
@@ -273,4 +275,17 @@ class Runner {
 
 inline void run(const Model& model, const Work& work, const Buffers& buffers, Team& team, std::size_t rank) {
     Runner(model, work, buffers, team, rank).run();
+}
+
+inline void multiply_alone(const Matrix& matrix, const std::uint8_t* codes, const Rounding* rounding, std::size_t count,
+                           std::uint8_t* packed, float* target) {
+    Rows rows;
+    rows.codes = codes;
+    rows.code_stride = matrix.row_bytes();
+    rows.rounding = rounding;
+    rows.count = count;
+    const std::size_t stride = matrix.panels() * kPanel;
+    multiply(rows, matrix, {0, matrix.panels()}, packed, [=](std::size_t row, std::size_t column, Real value) {
+        Simd::store(target + row * stride + column, value);
+    });
 }

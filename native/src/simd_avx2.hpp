@@ -71,7 +71,29 @@ struct Simd {
         return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
 #endif
     }
+    static Int load_inputs(const std::uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const Int*>(p)); }
+    static Int spread_weights(const std::int8_t* p) { return spread(reinterpret_cast<const std::uint8_t*>(p)); }
+    // Rows become columns: 8 registers of 8 numbers.
+    static void transpose(Int (&rows)[8]) {
+        Int half[8];
+        for (int at = 0; at < 8; at += 2) {
+            half[at] = _mm256_unpacklo_epi32(rows[at], rows[at + 1]);
+            half[at + 1] = _mm256_unpackhi_epi32(rows[at], rows[at + 1]);
+        }
+        for (int at = 0; at < 8; at += 4) {
+            rows[at] = _mm256_unpacklo_epi64(half[at], half[at + 2]);
+            rows[at + 1] = _mm256_unpackhi_epi64(half[at], half[at + 2]);
+            rows[at + 2] = _mm256_unpacklo_epi64(half[at + 1], half[at + 3]);
+            rows[at + 3] = _mm256_unpackhi_epi64(half[at + 1], half[at + 3]);
+        }
+        for (int at = 0; at < 4; ++at) {
+            const Int low = _mm256_permute2x128_si256(rows[at], rows[4 + at], 0x20);
+            rows[4 + at] = _mm256_permute2x128_si256(rows[at], rows[4 + at], 0x31);
+            rows[at] = low;
+        }
+    }
     static Int load_sums(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const Int*>(p)); }
+    static void store_sums(std::int32_t* p, Int v) { _mm256_storeu_si256(reinterpret_cast<Int*>(p), v); }
     static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
         return _mm256_cvtepi32_ps(_mm256_sub_epi32(sum, _mm256_mullo_epi32(column_sums, _mm256_set1_epi32(zero))));
     }

@@ -46,7 +46,34 @@ struct Simd {
         return _mm512_set1_epi32(four);
     }
     static Int dot(Int sum, Int inputs, Int weights) { return _mm512_dpbusd_epi32(sum, inputs, weights); }
+    static Int load_inputs(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
+    static Int spread_weights(const std::int8_t* p) { return spread(reinterpret_cast<const std::uint8_t*>(p)); }
+    // Rows become columns: 16 registers of 16 numbers.
+    static void transpose(Int (&rows)[16]) {
+        Int quarter[16];
+        for (int at = 0; at < 16; at += 2) {
+            quarter[at] = _mm512_unpacklo_epi32(rows[at], rows[at + 1]);
+            quarter[at + 1] = _mm512_unpackhi_epi32(rows[at], rows[at + 1]);
+        }
+        for (int at = 0; at < 16; at += 4) {
+            rows[at] = _mm512_unpacklo_epi64(quarter[at], quarter[at + 2]);
+            rows[at + 1] = _mm512_unpackhi_epi64(quarter[at], quarter[at + 2]);
+            rows[at + 2] = _mm512_unpacklo_epi64(quarter[at + 1], quarter[at + 3]);
+            rows[at + 3] = _mm512_unpackhi_epi64(quarter[at + 1], quarter[at + 3]);
+        }
+        for (int at = 0; at < 4; ++at) {
+            const Int even = _mm512_shuffle_i32x4(rows[at], rows[4 + at], 0x88);
+            const Int odd = _mm512_shuffle_i32x4(rows[at], rows[4 + at], 0xDD);
+            const Int later_even = _mm512_shuffle_i32x4(rows[8 + at], rows[12 + at], 0x88);
+            const Int later_odd = _mm512_shuffle_i32x4(rows[8 + at], rows[12 + at], 0xDD);
+            rows[at] = _mm512_shuffle_i32x4(even, later_even, 0x88);
+            rows[4 + at] = _mm512_shuffle_i32x4(odd, later_odd, 0x88);
+            rows[8 + at] = _mm512_shuffle_i32x4(even, later_even, 0xDD);
+            rows[12 + at] = _mm512_shuffle_i32x4(odd, later_odd, 0xDD);
+        }
+    }
     static Int load_sums(const std::int32_t* p) { return _mm512_loadu_si512(p); }
+    static void store_sums(std::int32_t* p, Int v) { _mm512_storeu_si512(p, v); }
     // (sum - zero * column sum) as a float
     static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
         return _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_mullo_epi32(column_sums, _mm512_set1_epi32(zero))));

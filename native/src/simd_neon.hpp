@@ -53,15 +53,30 @@ struct Simd {
     static int8x16_t load_codes(const std::int8_t* p) { return vld1q_s8(p); }
 #ifdef __ARM_FEATURE_MATMUL_INT8
     static constexpr std::int32_t kShift = 0;
+    static uint8x16_t load_inputs(const std::uint8_t* p) { return vld1q_u8(p); }
     static uint8x16_t spread(const std::uint8_t* p) { return vreinterpretq_u8_u32(vdupq_n_u32(four_codes(p))); }
     static Int dot(Int sum, uint8x16_t inputs, int8x16_t weights) { return vusdotq_s32(sum, inputs, weights); }
 #else
     // Both factors of this dot product have a sign: codes enter less 128, and so does their zero.
     static constexpr std::int32_t kShift = 128;
+    static int8x16_t load_inputs(const std::uint8_t* p) { return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(0x80))); }
     static int8x16_t spread(const std::uint8_t* p) { return vreinterpretq_s8_u32(vdupq_n_u32(four_codes(p) ^ 0x80808080U)); }
     static Int dot(Int sum, int8x16_t inputs, int8x16_t weights) { return vdotq_s32(sum, inputs, weights); }
 #endif
+    static int8x16_t spread_weights(const std::int8_t* p) {
+        return vreinterpretq_s8_u32(vdupq_n_u32(four_codes(reinterpret_cast<const std::uint8_t*>(p))));
+    }
+    // Rows become columns: 4 registers of 4 numbers.
+    static void transpose(Int (&rows)[4]) {
+        const int64x2_t a = vreinterpretq_s64_s32(vtrn1q_s32(rows[0], rows[1])), b = vreinterpretq_s64_s32(vtrn2q_s32(rows[0], rows[1]));
+        const int64x2_t c = vreinterpretq_s64_s32(vtrn1q_s32(rows[2], rows[3])), d = vreinterpretq_s64_s32(vtrn2q_s32(rows[2], rows[3]));
+        rows[0] = vreinterpretq_s32_s64(vtrn1q_s64(a, c));
+        rows[1] = vreinterpretq_s32_s64(vtrn1q_s64(b, d));
+        rows[2] = vreinterpretq_s32_s64(vtrn2q_s64(a, c));
+        rows[3] = vreinterpretq_s32_s64(vtrn2q_s64(b, d));
+    }
     static Int load_sums(const std::int32_t* p) { return vld1q_s32(p); }
+    static void store_sums(std::int32_t* p, Int v) { vst1q_s32(p, v); }
     static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
         return vcvtq_f32_s32(vmlsq_n_s32(sum, column_sums, zero - kShift));
     }

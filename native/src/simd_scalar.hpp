@@ -41,7 +41,11 @@ struct Simd {
         for (std::size_t i = 0; i < 4; ++i) sum += std::int32_t{inputs[i]} * std::int32_t{weights[i]};
         return sum;
     }
+    static const std::uint8_t* load_inputs(const std::uint8_t* p) { return p; }
+    static const std::int8_t* spread_weights(const std::int8_t* p) { return p; }
+    static void transpose(Int (&)[1]) {}
     static Int load_sums(const std::int32_t* p) { return *p; }
+    static void store_sums(std::int32_t* p, Int v) { *p = v; }
     static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
         return static_cast<float>(sum - zero * column_sums);
     }

@@ -9,10 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("thinfer.engine._native", reason="built without a C++ compiler")
 
-from tests.support.export_models import LONGEST, SHAPES, layer, random_batch, shape_of
+from tests.support.export_models import (
+    LONGEST,
+    SHAPES,
+    layer,
+    random_batch,
+    random_weights,
+    shape_of,
+)
 from tests.support.native_build import (
     PRECISIONS,
     WIDE,
@@ -21,8 +29,10 @@ from tests.support.native_build import (
     run_classify,
     write_weights,
 )
+from thinfer.architecture import Architecture
 from thinfer.engine import _native as native
 from thinfer.engine.base import Precision
+from thinfer.export.native import encode_native
 
 LENGTHS = [1 + (7 * row) % LONGEST for row in range(30)]
 
@@ -62,6 +72,55 @@ def test_the_code_around_the_tile_unit_gives_the_bits_of_the_vector_kernels(
         vectors = classify([tools / "classify", weights, "1", "avx512"], batch)
         assert tiled.isa == "amx-emulated"
         np.testing.assert_array_equal(tiled.logits, vectors.logits)
+
+
+def with_zero_blocks(shape: Architecture) -> dict[str, NDArray[np.float32]]:
+    """Weights of which nine in ten 1x4 blocks are zero."""
+    rng = np.random.default_rng(0)
+    weights = random_weights(shape)
+    for name, values in weights.items():
+        if name.startswith("layers.") and values.ndim == 2:
+            keep = rng.random((values.shape[0], -(-values.shape[1] // 4))) < 0.1
+            weights[name] = values * np.repeat(keep, 4, axis=1)[:, : values.shape[1]]
+    return weights
+
+
+@pytest.mark.parametrize("isa", [*native.usable_isas(), "amx-emulated"])
+def test_skipping_zeros_gives_the_bits_of_multiplying_them(
+    tools: Path, isa: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isa == "amx-emulated" and "avx512" not in native.usable_isas():
+        pytest.skip("needs AVX-512 VNNI")
+    shape = shape_of(
+        layer(heads=4, qk_size=32, value_size=32, ffn=200), layer(heads=1, ffn=30), hidden=66
+    )
+    path = tmp_path / "sparse.thinfer"
+    path.write_bytes(encode_native(with_zero_blocks(shape), shape, precision="int8"))
+    for lengths in ([1], [3], [LONGEST], [1 + (7 * row) % LONGEST for row in range(25)]):
+        batch = random_batch(shape, lengths)
+        found = []
+        for wish in ("always", "never"):
+            monkeypatch.setenv("THINFER_SPARSE", wish)
+            found.append(classify([tools / "classify", path, "2", isa], batch).logits)
+        np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_only_matrices_with_many_zeros_are_tried_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = shape_of(layer(heads=4, qk_size=32, value_size=32, ffn=256), hidden=128)
+    path = tmp_path / "model.thinfer"
+    path.write_bytes(encode_native(random_weights(shape), shape, precision="int8"))
+    assert native.Engine(str(path), 1, "").sparse == []
+    path.write_bytes(encode_native(with_zero_blocks(shape), shape, precision="int8"))
+    tried = native.Engine(str(path), 1, "").sparse
+    names = ["query_key_value", "output", "up", "down"]
+    assert [name for name, *_ in tried] == [f"layers.0.{name}" for name in names]
+    assert all(0.85 < zeros < 0.95 and gain > 0 for _, zeros, gain, _ in tried)
+    monkeypatch.setenv("THINFER_SPARSE", "never")
+    assert native.Engine(str(path), 1, "").sparse == []
+    monkeypatch.setenv("THINFER_SPARSE", "always")
+    assert all(is_taken for *_, is_taken in native.Engine(str(path), 1, "").sparse)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ class Engine:
         offsets: NDArray[np.int64],
     ) -> NDArray[np.float32]: ...
     @property
+    def sparse(self) -> list[tuple[str, float, float, bool]]:
+        """Matrices with many zeros: name, share of zero 1x4 blocks, dense over sparse time, taken."""
+    @property
     def isa(self) -> str: ...
     @property
     def positions(self) -> int: ...

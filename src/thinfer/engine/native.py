@@ -71,7 +71,7 @@ class NativeEngine:
             name="native",
             precision=spec.precision,
             threads=threads,
-            version=f"{thinfer.__version__} {engine.isa}",
+            version=f"{thinfer.__version__} {engine.isa}{_tell_sparse(engine)}",
             max_length=architecture.max_length,
             vocab=architecture.vocab,
             classes=architecture.classes,
@@ -79,7 +79,7 @@ class NativeEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """What this engine is; the version names the set of kernels."""
+        """What this engine is; the version names the set of kernels, and where zeros are skipped."""
         return self._info
 
     def run(self, batch: Batch) -> NDArray[np.float32]:
@@ -105,3 +105,10 @@ class NativeEngine:
     def close(self) -> None:
         """Free what the engine holds; calling it twice is harmless."""
         self._engine = None
+
+
+def _tell_sparse(engine: _native.Engine) -> str:
+    """Say how many matrices are multiplied without their zeros, where any has enough of them."""
+    choices = engine.sparse
+    taken = sum(is_taken for _, _, _, is_taken in choices)
+    return f", skips zeros in {taken} of {len(choices)} sparse matrices" if choices else ""
