@@ -16,7 +16,7 @@ class Engine:
     ) -> NDArray[np.float32]: ...
     @property
     def sparse(self) -> list[tuple[str, float, float, bool]]:
-        """Matrices with many zeros: name, share of zero 1x4 blocks, dense over sparse time, taken."""
+        """Matrices with many zeros: name, share of zero blocks, dense over sparse time, taken."""
     @property
     def isa(self) -> str: ...
     @property

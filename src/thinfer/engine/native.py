@@ -79,7 +79,7 @@ class NativeEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """What this engine is; the version names the set of kernels, and where zeros are skipped."""
+        """What this engine is; the version names the kernels and says where zeros are skipped."""
         return self._info
 
     def run(self, batch: Batch) -> NDArray[np.float32]:
