@@ -14,6 +14,7 @@ from thinfer.measure.machine import describe_machine
 from thinfer.nn.checkpoint import Checkpoint
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.card import write_card
+from thinfer.pipeline.coarse import warn_about_coarse_dev
 from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import Judgement
@@ -148,6 +149,7 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
         warnings.append("No candidate was faster than the original on this machine.")
     warnings += [
         *sets.warnings,
+        *warn_about_coarse_dev(job, outcome.chosen),
         *warn_about_floors(job.floors, sets.test.truth, job.labels),
         *warn_about_yardsticks(job, outcome.yardsticks),
     ]

@@ -1,4 +1,4 @@
-"""`judge`: does a candidate hold a floor; `margin_cleared`: may it be chosen on `dev`."""
+"""`judge`: does a candidate hold a floor; `estimate` and `margin_cleared`: may `dev` choose it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from thinfer.quality.labels import LabelSet
 from thinfer.quality.paired import PairedCounts, count_pairs
 from thinfer.quality.resampled import PairCells
 
-__all__ = ["Verdict", "judge", "margin_cleared", "overall"]
+__all__ = ["Verdict", "estimate", "judge", "margin_cleared", "overall"]
 
 Answer = Literal["holds", "unproven", "broken"]
 Classes = NDArray[np.int64]
@@ -130,21 +130,47 @@ def margin_cleared(
     Returns:
         False also where the rows cannot show the metric at all.
     """
+    found = estimate(floor, truth=truth, original=original, candidate=candidate, labels=labels)
+    if found is None:
+        return False
+    ratio, error = found
+    sign = 1 if floor.direction == ">=" else -1
+    return sign * (ratio - floor.bound) - margin_se * error >= -_ROUNDING
+
+
+def estimate(
+    floor: Floor,
+    *,
+    truth: Classes,
+    original: Classes,
+    candidate: Classes,
+    labels: LabelSet,
+) -> tuple[float, float] | None:
+    """Give what a floor asks about, as it was seen, and its standard error.
+
+    Args:
+        floor: the demand.
+        truth: int64 `[rows]`, classes.
+        original: int64 `[rows]`, the original's answers.
+        candidate: int64 `[rows]`, the candidate's answers.
+        labels: the classes.
+
+    Returns:
+        The value (for a relative floor: the share of the original's that is kept) and its paired
+        standard error; None where the rows cannot show the metric at all.
+    """
     _check_rows(truth, original, candidate, len(labels))
     rows = {"truth": truth, "original": original, "candidate": candidate}
     counts = count_pairs(floor, labels=labels, **rows)
     if explain_missing(floor, counts) is not None:
-        return False
+        return None
     if not is_rate(floor):
         cells = PairCells.collect(floor, labels=labels, **rows)
-        ratio, error = float(cells.ratio()), cells.jackknife_se()
-    elif floor.relative:
-        ratio, error = counts.kept / counts.trials, counts.retention_se
-    else:
-        ratio = counts.kept / counts.rows
-        error = math.sqrt(ratio * (1 - ratio) / counts.rows)
-    sign = 1 if floor.direction == ">=" else -1
-    return sign * (ratio - floor.bound) - margin_se * error >= -_ROUNDING
+        return float(cells.ratio()), cells.jackknife_se()
+    if floor.relative:
+        return counts.kept / counts.trials, counts.retention_se
+    ratio = counts.kept / counts.rows
+    return ratio, math.sqrt(ratio * (1 - ratio) / counts.rows)
 
 
 def overall(verdicts: Sequence[Verdict]) -> Answer:
