@@ -23,6 +23,7 @@ from thinfer.pipeline.fallback import fall_back
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.latency import LatencyTable
+from thinfer.pipeline.luck import refuse_lucky
 from thinfer.pipeline.narrow import RECIPE, find_table
 from thinfer.pipeline.quantaware import SUFFIX
 from thinfer.pipeline.shorten import shorten_best
@@ -103,6 +104,7 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
         keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, within))
         if left() <= 0 and not job.is_explored:  # a search ends by itself, and names the rest
             break
+    refuse_lucky(job, [candidate for candidate, its in tried if not _is_whole(job, its)])
     if left() <= 0:
         job.progress.note(f"stopped looking, to end after {job.request.minutes:g} minutes")
     else:
@@ -181,8 +183,7 @@ def _forms_of(
     Lower precision comes first there, and a higher one is made only while no lower one of the
     same engine has cleared the floors at any width: it would be the slower of two that hold.
     """
-    is_dense = trial.state.architecture.layers == job.original.architecture.layers
-    is_dense = is_dense or trial.name == RECIPE
+    is_dense = _is_whole(job, trial)
     engines = engines or job.engines
     with job.progress.task(f"candidates of {trial.name}", len(engines)) as advance:
         for engine in engines:
@@ -204,6 +205,12 @@ def _forms_of(
             advance(1)
             if not is_dense and trial.is_hopeless:
                 return
+
+
+def _is_whole(job: Job, trial: StateTrial) -> bool:
+    """Whether a state is not pruned, or is the one that a recipe names: it is no choice of ours."""
+    is_dense = trial.state.architecture.layers == job.original.architecture.layers
+    return is_dense or trial.name == RECIPE
 
 
 def _try_form(job: Job, form: Form, trial: StateTrial) -> Candidate:
