@@ -1,4 +1,4 @@
-"""The margin of the best of several: the more states are tried, the luckier the one that looks best."""
+"""The margin of the best of several: of many states that are tried, the best looking is lucky."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NORMAL = NormalDist()
 def margin_of(states: int) -> float:
     """Give the paired standard errors by which the best of some pruned states must clear a floor.
 
-    A state exactly at a floor clears it by one standard error in 16 of 100 draws of `dev`. Bonferroni:
-    all of them together do so no more often when each must clear it by the normal quantile at
-    1 - 0.16 / states.
+    A state exactly at a floor clears it by one standard error in 16 of 100 draws of `dev`. All of
+    them together do so no more often when each must clear it by the normal quantile at
+    1 - 0.16 / states (Bonferroni).
 
     Args:
         states: that were tried, 0 or more.
