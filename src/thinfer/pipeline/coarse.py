@@ -38,15 +38,17 @@ def warn_about_coarse_dev(job: Job, chosen: Candidate) -> list[str]:
             original=job.original_dev,
             candidate=answers,
             labels=job.labels,
+            truths=job.dev_truths,
         )
         slack = abs(1.0 - floor.bound)
-        if found is None or not floor.relative or slack == 0.0 or found[1] <= slack:
+        if found is None or not floor.relative or slack == 0.0 or found.error <= slack:
             continue
         rows = len(job.sets.dev)
-        needed = math.ceil(rows * (found[1] / slack) ** 2)
+        needed = math.ceil(rows * (found.error / slack) ** 2)
         warnings.append(
             f"dev is small for {floor.expr}: on its {rows:,} rows, what the chosen form keeps is "
-            f"known to ±{found[1]:.2%} (one standard error), and the floor allows {slack:.2%}. The "
-            f"choice among candidates is partly luck; about {needed:,} rows would tell them apart."
+            f"known to ±{found.error:.2%} (one standard error), and the floor allows {slack:.2%}. "
+            f"The choice among candidates is partly luck; about {needed:,} rows would tell them "
+            f"apart."
         )
     return warnings

@@ -96,6 +96,7 @@ class Glancer:
                 original=job.original_dev[rows],
                 candidate=answers,
                 labels=job.labels,
+                truths=None if job.dev_truths is None else job.dev_truths[:, rows],
                 margin_se=margin_se,
             )
         ]

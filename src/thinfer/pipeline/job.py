@@ -46,6 +46,8 @@ class Job:
         floors: what must hold.
         sets: the labelled text.
         original_dev: int64 `[dev rows]`, the original's answers.
+        dev_truths: int64 `[draws, dev rows]`, truths drawn from the original's calibrated
+            probabilities (`draw_truths`); absent: floors are judged by counted rows alone.
         threads: threads of one call.
         engines: engines to try, the default first.
         precisions: precisions to try.
@@ -68,6 +70,7 @@ class Job:
     precisions: tuple[Precision, ...]
     progress: Progress
     clock: Clock
+    dev_truths: Answers | None = None
     original_rate: float | None = None
     deadline_s: float | None = None
 
@@ -102,12 +105,16 @@ class Job:
         part = self.sets.train.corpus.select(self.calibration_rows())
         return tokenizer.encode(part.texts, part.pairs).batch
 
-    def clears_floors(self, answers: Answers, *, margin_se: float = 1.0) -> tuple[str, ...]:
+    def missed_floors(
+        self, answers: Answers, *, margin_se: float = 1.0, is_kin: bool = True
+    ) -> tuple[str, ...]:
         """Give the floors that answers on `dev` do not clear, as the user wrote them.
 
         Args:
             answers: int64 `[dev rows]`.
             margin_se: by how many paired standard errors they must be cleared.
+            is_kin: they are a compressed form's; those of another kind of model are judged by
+                counted rows alone.
         """
         return tuple(
             floor.expr
@@ -118,6 +125,7 @@ class Job:
                 original=self.original_dev,
                 candidate=answers,
                 labels=self.labels,
+                truths=self.dev_truths if is_kin else None,
                 margin_se=margin_se,
             )
         )

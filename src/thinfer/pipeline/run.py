@@ -35,6 +35,7 @@ from thinfer.pipeline.states import StateTrial
 from thinfer.pipeline.workspace import Workspace
 from thinfer.pipeline.yardsticks import fit_yardsticks
 from thinfer.quality.floor import default_floors, parse_floor
+from thinfer.quality.foresight import calibrate, draw_truths
 from thinfer.quality.labels import LabelSet
 
 __all__ = ["compress"]
@@ -113,7 +114,7 @@ def _prepare(
     with progress.task("the original on dev", 1) as advance:
         runner = original.open(threads)
         begun = clock.monotonic()
-        answers = runner.run_set(sets.dev).argmax(axis=1)
+        logits = runner.run_set(sets.dev)
         seconds = clock.monotonic() - begun
         runner.close()
         advance(1)
@@ -125,7 +126,8 @@ def _prepare(
         problem_type=problem_type_of(checkpoint),
         floors=floors,
         sets=sets,
-        original_dev=answers,
+        original_dev=logits.argmax(axis=1),
+        dev_truths=draw_truths(calibrate(logits, sets.dev.truth)),
         threads=threads,
         engines=engines,
         precisions=precisions,

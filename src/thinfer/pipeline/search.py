@@ -23,7 +23,6 @@ from thinfer.pipeline.fallback import fall_back
 from thinfer.pipeline.footprint import measure_footprint
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.latency import LatencyTable
-from thinfer.pipeline.luck import refuse_lucky
 from thinfer.pipeline.narrow import RECIPE, find_table
 from thinfer.pipeline.quantaware import SUFFIX
 from thinfer.pipeline.shorten import shorten_best
@@ -104,7 +103,6 @@ def search_candidates(job: Job, tell: Callable[[Sequence[Candidate]], None]) -> 
         keep(_forms_of(job, narrow, _FASTEST_FIRST, proven, within))
         if left() <= 0 and not job.is_explored:  # a search ends by itself, and names the rest
             break
-    refuse_lucky(job, [candidate for candidate, its in tried if not _is_whole(job, its)])
     if left() <= 0:
         job.progress.note(f"stopped looking, to end after {job.request.minutes:g} minutes")
     else:
@@ -290,7 +288,7 @@ def judge_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> None:
         candidate.facts["refused"] = f"parity: {error}"
         return
     candidate.facts["dev_metrics"] = job.measure(job.sets.dev, answers)
-    missed = job.clears_floors(answers)
+    missed = job.missed_floors(answers)
     if missed:
         candidate.facts["refused"] = (
             f"on dev, {', '.join(missed)} is not cleared by one paired standard error"

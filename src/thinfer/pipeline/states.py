@@ -110,8 +110,8 @@ def describe_trial(job: Job, name: str, state: State, logits: NDArray[np.float32
         name=name,
         state=state,
         logits=logits,
-        missed=job.clears_floors(answers),
-        is_hopeless=bool(job.clears_floors(answers, margin_se=0.0)),
+        missed=job.missed_floors(answers),
+        is_hopeless=bool(job.missed_floors(answers, margin_se=0.0)),
     )
 
 

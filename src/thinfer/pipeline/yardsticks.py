@@ -118,7 +118,7 @@ def describe_yardsticks(job: Job, found: Yardsticks) -> dict[str, Any]:
             "name": _NAMES[field],
             "metrics": job.measure(job.sets.test, model.test),
             "dev_metrics": job.measure(job.sets.dev, model.dev),
-            "missed_on_dev": list(job.clears_floors(model.dev)),
+            "missed_on_dev": list(job.missed_floors(model.dev, is_kin=False)),
             "texts_per_second": model.texts_per_second,
             "size_bytes": model.size_bytes,
         }
@@ -139,7 +139,7 @@ def warn_about_yardsticks(job: Job, found: Yardsticks) -> list[str]:
     return [
         f"{kinds[field]} clears the floors on dev as well: this task may not need a transformer."
         for field, model in _models(found).items()
-        if not job.clears_floors(model.dev)
+        if not job.missed_floors(model.dev, is_kin=False)
     ]
 
 

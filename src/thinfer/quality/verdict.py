@@ -20,6 +20,7 @@ from thinfer.quality.evidence import (
     weigh_share,
 )
 from thinfer.quality.floor import Floor
+from thinfer.quality.foresight import Estimate, is_foreseeable, shrink
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.paired import PairedCounts, count_pairs
 from thinfer.quality.resampled import PairCells
@@ -115,6 +116,7 @@ def margin_cleared(
     original: Classes,
     candidate: Classes,
     labels: LabelSet,
+    truths: Classes | None = None,
     margin_se: float = 1.0,
 ) -> bool:
     """Say whether the value clears the floor by some paired standard errors, for choosing.
@@ -125,17 +127,18 @@ def margin_cleared(
         original: int64 `[rows]`, the original's answers.
         candidate: int64 `[rows]`, the candidate's answers.
         labels: the classes.
+        truths: as for `estimate`.
         margin_se: standard errors, 0 or more.
 
     Returns:
         False also where the rows cannot show the metric at all.
     """
-    found = estimate(floor, truth=truth, original=original, candidate=candidate, labels=labels)
+    rows = {"truth": truth, "original": original, "candidate": candidate}
+    found = estimate(floor, **rows, labels=labels, truths=truths)
     if found is None:
         return False
-    ratio, error = found
     sign = 1 if floor.direction == ">=" else -1
-    return sign * (ratio - floor.bound) - margin_se * error >= -_ROUNDING
+    return sign * (found.ratio - floor.bound) - margin_se * found.error >= -_ROUNDING
 
 
 def estimate(
@@ -145,8 +148,9 @@ def estimate(
     original: Classes,
     candidate: Classes,
     labels: LabelSet,
-) -> tuple[float, float] | None:
-    """Give what a floor asks about, as it was seen, and its standard error.
+    truths: Classes | None = None,
+) -> Estimate | None:
+    """Give what a floor asks about, and its standard error.
 
     Args:
         floor: the demand.
@@ -154,23 +158,41 @@ def estimate(
         original: int64 `[rows]`, the original's answers.
         candidate: int64 `[rows]`, the candidate's answers.
         labels: the classes.
+        truths: int64 `[draws, rows]`, drawn from the original's calibrated probabilities: what
+            its changed answers were worth to it is then weighed with what was counted. Only the
+            counted rows speak where it is absent, or where the truth plays no part.
 
     Returns:
-        The value (for a relative floor: the share of the original's that is kept) and its paired
-        standard error; None where the rows cannot show the metric at all.
+        The estimate; None where the rows cannot show the metric at all.
     """
     _check_rows(truth, original, candidate, len(labels))
+    counted = _count(floor, truth, original, candidate, labels)
+    if counted is None or truths is None or not is_foreseeable(floor):
+        return counted
+    draws = len(truths)
+    many = (truths.reshape(-1), np.tile(original, draws), np.tile(candidate, draws))
+    foreseen = _count(floor, *many, labels)
+    if foreseen is None or np.array_equal(original, candidate):
+        return counted
+    rows = {"truth": truth, "original": original, "candidate": candidate}
+    trials = count_pairs(floor, labels=labels, **rows).trials
+    return shrink(counted, foreseen.ratio, trials=trials)
+
+
+def _count(
+    floor: Floor, truth: Classes, original: Classes, candidate: Classes, labels: LabelSet
+) -> Estimate | None:
     rows = {"truth": truth, "original": original, "candidate": candidate}
     counts = count_pairs(floor, labels=labels, **rows)
     if explain_missing(floor, counts) is not None:
         return None
     if not is_rate(floor):
         cells = PairCells.collect(floor, labels=labels, **rows)
-        return float(cells.ratio()), cells.jackknife_se()
+        return Estimate(float(cells.ratio()), cells.jackknife_se())
     if floor.relative:
-        return counts.kept / counts.trials, counts.retention_se
+        return Estimate(counts.kept / counts.trials, counts.retention_se)
     ratio = counts.kept / counts.rows
-    return ratio, math.sqrt(ratio * (1 - ratio) / counts.rows)
+    return Estimate(ratio, math.sqrt(ratio * (1 - ratio) / counts.rows))
 
 
 def overall(verdicts: Sequence[Verdict]) -> Answer:

@@ -76,7 +76,7 @@ def job_of(tmp_path: Path, state: State, retrain: str = "short") -> Any:  # noqa
         sets=SimpleNamespace(train=train, dev=dev),
         original=state,
         calibration=lambda tokenizer: tokenizer.encode(train.corpus.texts).batch,
-        clears_floors=lambda answers, margin_se=1.0: (),
+        missed_floors=lambda answers, margin_se=1.0: (),
         progress=SilentProgress(),
         clock=ManualClock(),
         rng=lambda: np.random.default_rng(0),
@@ -87,7 +87,7 @@ def job_of(tmp_path: Path, state: State, retrain: str = "short") -> Any:  # noqa
 def test_a_state_learns_from_the_original_and_gets_a_name_of_its_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, retrain: str, epochs: int
 ) -> None:
-    set_rate(monkeypatch, 3e-3)
+    set_rate(monkeypatch, 3e-4)
     state = broken_state()
     trial = StateTrial(name="dense", state=state, logits=None, missed=())
     tuned = learn_rounding(job_of(tmp_path, state, retrain), trial)

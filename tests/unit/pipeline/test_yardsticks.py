@@ -79,7 +79,7 @@ def make_job(unlabelled: Corpus | None = None, missed: tuple[str, ...] = ()) -> 
         clock=SystemClock(),
         rng=lambda: np.random.default_rng(0),
         measure=lambda part, answers: {"accuracy": float((answers == part.truth).mean())},
-        clears_floors=lambda answers: missed,
+        missed_floors=lambda answers, is_kin: missed,
     )
 
 
