@@ -62,6 +62,7 @@ def time_interleaved(
     probe: Probe,
     warmups: int = 1,
     most_rounds: int | None = None,
+    recall: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, Samples]:
     """Time several calls in turn: A B C, then B C A, then C A B, and so on.
 
@@ -75,6 +76,9 @@ def time_interleaved(
         probe: what tells whether the host was quiet.
         warmups: calls of each before the first round, not timed.
         most_rounds: rounds at most; twice `rounds` when absent.
+        recall: name → a call that is made right before each timed one of that name, not timed. The
+            others have pushed a contender's weights out of the caches meanwhile; where it will
+            run alone, as in a service, this brings them back.
 
     Returns:
         name → its times, in the order of `contenders`.
@@ -94,6 +98,9 @@ def time_interleaved(
     for number in range(max(rounds, most_rounds or 2 * rounds)):
         first = number % len(names)  # rotated, so that nobody always follows the same neighbour
         for name in names[first:] + names[:first]:
+            if recall is not None:
+                recall[name]()
+                before = probe.sample()
             start = clock.monotonic()
             contenders[name]()
             seconds = clock.monotonic() - start

@@ -149,6 +149,8 @@ def _timed(
             warmups=len(steps),
             clock=job.clock,
             probe=HostProbe(threads=job.threads, clock=job.clock),
+            # A service runs one model, whose weights stay in the caches; here they take turns.
+            recall={name: _stepper(runner, part, steps[:1]) for name, runner in runners.items()},
         )
         advance(1)
     return samples

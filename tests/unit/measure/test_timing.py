@@ -30,13 +30,17 @@ class Stage:
         self.clock.advance(seconds)
 
 
-def run(stage: Stage, probe: ScriptedProbe, rounds: int, **more: int) -> dict[str, Samples]:
+def run(
+    stage: Stage, probe: ScriptedProbe, rounds: int, most_rounds: int | None = None
+) -> dict[str, Samples]:
     contenders = {
         "a": lambda: stage.play("a", 1.0),
         "b": lambda: stage.play("b", 2.0),
         "c": lambda: stage.play("c", 3.0),
     }
-    return time_interleaved(contenders, rounds=rounds, clock=stage.clock, probe=probe, **more)
+    return time_interleaved(
+        contenders, rounds=rounds, clock=stage.clock, probe=probe, most_rounds=most_rounds
+    )
 
 
 def test_order_is_rotated_and_times_are_each_ones_own() -> None:
@@ -49,6 +53,33 @@ def test_order_is_rotated_and_times_are_each_ones_own() -> None:
         "c": (3.0,) * 3,
     }
     assert all(s.rounds == (0, 1, 2) and s.dropped == 0 for s in found.values())
+
+
+def test_a_recalling_call_goes_before_each_timed_one_and_is_not_timed() -> None:
+    stage = Stage()
+    found = time_interleaved(
+        {name: lambda name=name: stage.play(name, 1.0) for name in "ab"},  # type: ignore[misc]  # default binds the loop's value
+        rounds=2,
+        clock=stage.clock,
+        probe=ScriptedProbe([]),
+        warmups=0,
+        recall={name: lambda name=name: stage.play(name.upper(), 9.0) for name in "ab"},  # type: ignore[misc]
+    )
+    assert "".join(stage.log) == "AaBb" + "BbAa"
+    assert {samples.seconds for samples in found.values()} == {(1.0, 1.0)}
+
+
+def test_the_reading_before_a_call_comes_after_its_recall() -> None:
+    stage = Stage()
+    # Readings: at the start, then before and after each call; only the first is disturbed.
+    found = time_interleaved(
+        {"a": lambda: stage.play("a", 1.0)},
+        rounds=1,
+        clock=stage.clock,
+        probe=ScriptedProbe([2.0]),
+        recall={"a": lambda: stage.play("A", 1.0)},
+    )
+    assert found["a"].rounds == (0,)
 
 
 def test_a_disturbed_reading_drops_the_calls_on_both_sides_alone() -> None:
