@@ -106,13 +106,20 @@ class Job:
         return tokenizer.encode(part.texts, part.pairs).batch
 
     def missed_floors(
-        self, answers: Answers, *, margin_se: float = 1.0, is_kin: bool = True
+        self,
+        answers: Answers,
+        *,
+        margin_se: float = 1.0,
+        spend: float = 1.0,
+        is_kin: bool = True,
     ) -> tuple[str, ...]:
         """Give the floors that answers on `dev` do not clear, as the user wrote them.
 
         Args:
             answers: int64 `[dev rows]`.
             margin_se: by how many paired standard errors they must be cleared.
+            spend: part of what a relative floor allows to be lost that may be lost here, in
+                (0, 1].
             is_kin: they are a compressed form's; those of another kind of model are judged by
                 counted rows alone.
         """
@@ -120,7 +127,7 @@ class Job:
             floor.expr
             for floor in self.floors
             if not margin_cleared(
-                floor,
+                floor.tightened(spend),
                 truth=self.sets.dev.truth,
                 original=self.original_dev,
                 candidate=answers,

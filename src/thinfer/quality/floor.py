@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -50,6 +50,16 @@ class Floor:
     bound: float
     direction: Literal[">=", "<="]
     expr: str
+
+    def tightened(self, spend: float) -> Floor:
+        """Give the floor that allows only a part of what this one allows.
+
+        Args:
+            spend: the part, in (0, 1]; a fixed value stays as it is.
+        """
+        if not self.relative:
+            return self
+        return replace(self, bound=1.0 - spend * (1.0 - self.bound))
 
 
 def parse_floor(expr: str, labels: LabelSet) -> Floor:

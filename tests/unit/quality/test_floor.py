@@ -78,3 +78,13 @@ def test_accuracy_floor_warns_where_one_class_exceeds_nine_tenths() -> None:
     assert warn_about_floors(floors, truth[1:], LABELS) != ()
     assert warn_about_floors(floors, np.asarray([0] * 90 + [1] * 10), LABELS) == ()
     assert warn_about_floors(floors, truth[:0], LABELS) == ()
+
+
+@pytest.mark.parametrize(
+    ("expr", "bound"),
+    [("accuracy>=99.6%", 0.999), ("flag_rate<=104%", 1.01), ("accuracy>=0.9", 0.9)],
+)
+def test_a_tightened_floor_allows_a_part_of_what_it_allowed(expr: str, bound: float) -> None:
+    floor = parse_floor(expr, LABELS).tightened(0.25)
+    assert floor.bound == pytest.approx(bound)
+    assert floor.expr == expr
