@@ -19,7 +19,11 @@ def command(
     bundle: Annotated[Path, typer.Argument(help="The bundle.")],
     against: Annotated[
         list[str] | None,
-        typer.Option(help="transformers[:DIR] or onnxruntime[:DIR]; the first is the baseline."),
+        typer.Option(
+            help="A peer, or PEER:DIR for the checkpoint in DIR; the first is the baseline. Peers: "
+            "transformers, torch-bf16, torch-compile, torch-int8, onnxruntime, onnxruntime-int8, "
+            "openvino, openvino-bf16, openvino-int8, ctranslate2, deepsparse."
+        ),
     ] = None,
     lengths: Annotated[
         str | None, typer.Option(help="TEXTSxTOKENS or corpus:FILE, with commas between.")

@@ -15,7 +15,7 @@ from transformers import __version__ as transformers_version
 from transformers.utils import logging as transformers_logging
 
 from thinfer.architecture import Architecture
-from thinfer.engine.base import EngineSpec, Feed
+from thinfer.engine.base import EngineSpec, Feed, Precision
 from thinfer.engine.padded import PaddedEngine, Padding
 from thinfer.errors import EngineError
 
@@ -31,6 +31,7 @@ class TransformersEngine(PaddedEngine):
         architecture: the widths.
         pad_id: id of the padding.
         threads: threads of one call; the setting is the whole process's.
+        runs_in: what it says of its matrix products, where a subclass alters the model.
 
     Raises:
         EngineError: transformers cannot load the directory.
@@ -44,10 +45,11 @@ class TransformersEngine(PaddedEngine):
         *,
         pad_id: int,
         threads: int,
+        runs_in: Precision = "fp32",
     ) -> None:
         padding = Padding.from_options(pad_id, {"grouping": "none", **spec.options})
         super().__init__(
-            replace(spec, precision="fp32"),
+            replace(spec, precision=runs_in),
             name="transformers",
             version=transformers_version,
             architecture=architecture,
@@ -75,7 +77,7 @@ class TransformersEngine(PaddedEngine):
         if self._architecture.type_rows < 2:
             inputs.pop("token_type_ids")
         with torch.inference_mode():
-            logits: NDArray[np.float32] = model(**inputs).logits.numpy()
+            logits: NDArray[np.float32] = model(**inputs).logits.float().numpy()
         return logits
 
     def _drop(self) -> None:

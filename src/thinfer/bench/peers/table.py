@@ -8,14 +8,21 @@ from pathlib import Path
 
 from thinfer.architecture import Architecture
 from thinfer.bench.contender import Contender
+from thinfer.bench.peers.ctranslate import open_ctranslate2
+from thinfer.bench.peers.deepsparse import PYTHON, open_deepsparse
+from thinfer.bench.peers.eager import compile_model, open_altered, quantise, to_bf16
+from thinfer.bench.peers.files import (
+    open_files,
+    openvino,
+    write_dynamic_int8,
+    write_onnx,
+    write_transformers,
+)
 from thinfer.bundle import Bundle
-from thinfer.engine.base import EngineSpec
-from thinfer.engine.registry import open_engine_folder
+from thinfer.engine.base import Engine
 from thinfer.errors import UserError
-from thinfer.export.graph import build_graph
 from thinfer.nn.checkpoint import Checkpoint, load_checkpoint
 from thinfer.nn.encoder import EncoderClassifier
-from thinfer.nn.save import save_checkpoint
 from thinfer.text.tokenizer import Tokenizer
 
 __all__ = ["PEERS", "open_peer"]
@@ -27,11 +34,11 @@ class Peer:
 
     Attributes:
         help: one line for people.
-        write: writes its files into an empty folder and says how an engine opens them.
+        open: opens it with an empty folder for its files and the threads of one call.
     """
 
     help: str
-    write: Callable[[Checkpoint, Path], EngineSpec]
+    open: Callable[[Checkpoint, Path, int], Engine]
 
 
 def open_peer(wish: str, *, bundle: Bundle, folder: Path, threads: int) -> Contender:
@@ -49,6 +56,8 @@ def open_peer(wish: str, *, bundle: Bundle, folder: Path, threads: int) -> Conte
 
     Raises:
         UserError: there is no such peer.
+        EngineError: its library is not here, or cannot take the model.
+        DataError: it wants all layers of one width.
     """
     name, _, place = wish.partition(":")
     peer = PEERS.get(name)
@@ -56,46 +65,53 @@ def open_peer(wish: str, *, bundle: Bundle, folder: Path, threads: int) -> Conte
         what = f"there is no peer '{wish}'"
         raise UserError(what, expected=", ".join(f"{key} or {key}:DIR" for key in PEERS))
     checkpoint = load_checkpoint(place) if place else _checkpoint_of(bundle)
-    spec = peer.write(checkpoint, folder)
     tokenizer = checkpoint.tokenizer
-    engine = open_engine_folder(
-        folder, spec, checkpoint.architecture, pad_id=tokenizer.pad_id, threads=threads
-    )
+    engine = peer.open(checkpoint, folder, threads)
 
     def run(texts: Sequence[str]) -> object:
         return engine.run(tokenizer.encode(texts).batch)
 
     return Contender(
         name=wish,
-        engine=spec.name,
-        precision=spec.precision,
+        engine=engine.info.name,
+        precision=engine.info.precision,
         threads=threads,
         run=run,
         close=engine.close,
     )
 
 
-def _write_transformers(checkpoint: Checkpoint, folder: Path) -> EngineSpec:
-    save_checkpoint(checkpoint, folder)
-    return EngineSpec(name="transformers", precision="fp32", files=("model.safetensors",))
-
-
-def _write_onnx(checkpoint: Checkpoint, folder: Path) -> EngineSpec:
-    """The `original` of docs/design.md §3: all of ONNX Runtime's own optimisations, padded."""
-    model = build_graph(checkpoint.model.weights(), checkpoint.architecture, fused=False)
-    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    return EngineSpec(
-        name="onnxruntime",
-        precision="fp32",
-        files=("model.onnx",),
-        options={"grouping": "none"},
-    )
-
-
 PEERS: Mapping[str, Peer] = {
-    "transformers": Peer(help="transformers, eager FP32", write=_write_transformers),
+    "transformers": Peer(help="transformers, eager FP32", open=open_files(write_transformers)),
+    "torch-bf16": Peer(help="transformers, eager BF16", open=open_altered(to_bf16, "bf16")),
+    "torch-compile": Peer(
+        help="transformers FP32 under torch.compile; wants a C++ compiler",
+        open=open_altered(compile_model, "fp32"),
+    ),
+    "torch-int8": Peer(
+        help="transformers, linear layers by torch's dynamic INT8",
+        open=open_altered(quantise, "int8"),
+    ),
     "onnxruntime": Peer(
-        help="ONNX Runtime FP32, one call a batch, padded to its longest text", write=_write_onnx
+        help="ONNX Runtime FP32, one call a batch, padded to its longest text",
+        open=open_files(write_onnx),
+    ),
+    "onnxruntime-int8": Peer(
+        help="the same graph through ONNX Runtime's quantize_dynamic",
+        open=open_files(write_dynamic_int8),
+    ),
+    "openvino": Peer(help="OpenVINO FP32", open=open_files(openvino("fp32"))),
+    "openvino-bf16": Peer(help="OpenVINO BF16", open=open_files(openvino("bf16"))),
+    "openvino-int8": Peer(
+        help="OpenVINO INT8 by NNCF, calibrated on drawn ids: for time, not for answers",
+        open=open_files(openvino("int8")),
+    ),
+    "ctranslate2": Peer(
+        help="CTranslate2 INT8; wants 'pip install ctranslate2'", open=open_ctranslate2
+    ),
+    "deepsparse": Peer(
+        help=f"DeepSparse 1.8 FP32; wants an interpreter of its own in {PYTHON}",
+        open=open_deepsparse,
     ),
 }
 
