@@ -32,7 +32,7 @@ from thinfer.export.write import ExportRequest, write_engine
 from thinfer.measure.compare import throughput_ratio
 from thinfer.measure.probe import HostProbe
 from thinfer.measure.timing import time_interleaved
-from thinfer.nn.checkpoint import load_checkpoint
+from thinfer.nn.checkpoint import Checkpoint, load_checkpoint
 from thinfer.nn.presets import build_preset
 from thinfer.pipeline.original import state_of
 from thinfer.text.batch import Batch
@@ -58,34 +58,42 @@ _CALIBRATION = 300
 
 def measure(settings: Settings, shape: str, rounds: int) -> dict[str, Any]:
     """Time every engine on every workload, with the threads of the settings."""
-    item = next(each for each in settings.sets if each.name == "thuc")
-    teacher = load_checkpoint(str(settings.teacher(item)))
-    fresh = build_preset(
-        SHAPES[shape],
-        tokenizer=teacher.tokenizer,
-        labels=teacher.labels,
-        max_length=128,
-        seed=settings.seed,
-    )
-    state = state_of(fresh)
+    state = state_of(draw_model(settings, shape))
     work = _make_workloads(settings, state)
     with tempfile.TemporaryDirectory(prefix="thinfer-") as root, ExitStack() as stack:
         engines = _open_all(settings, state, work["thuc"], Path(root))
         for engine in engines.values():
             stack.enter_context(closing(engine))
         versions = {name: engine.info.version for name, engine in engines.items()}
-        rows = {name: _time(engines, batches, settings, rounds) for name, batches in work.items()}
+        rows = {name: time_engines(engines, each, settings, rounds) for name, each in work.items()}
     return {"shape": shape, "engines": versions, "workloads": rows}
 
 
-def _make_workloads(settings: Settings, state: State) -> dict[str, list[Batch]]:
+def draw_model(settings: Settings, shape: str) -> Checkpoint:
+    """Give a model of drawn weights with the tokenizer of the titles' teacher."""
+    item = next(each for each in settings.sets if each.name == "thuc")
+    teacher = load_checkpoint(str(settings.teacher(item)))
+    return build_preset(
+        SHAPES[shape],
+        tokenizer=teacher.tokenizer,
+        labels=teacher.labels,
+        max_length=128,
+        seed=settings.seed,
+    )
+
+
+def draw_batches(settings: Settings, vocab: int) -> dict[str, list[Batch]]:
+    """Give one batch of drawn ids for each of the sizes."""
     rng = np.random.default_rng(settings.seed)
-    vocab = state.architecture.vocab
     work = {}
     for count, length in SIZES:
         ids = [rng.integers(5, vocab, length).tolist() for _ in range(count)]
-        zeros = [[0] * length for _ in range(count)]
-        work[f"{count}x{length}"] = [Batch.from_sequences(ids, zeros)]
+        work[f"{count}x{length}"] = [Batch.from_sequences(ids, [[0] * length for _ in ids])]
+    return work
+
+
+def _make_workloads(settings: Settings, state: State) -> dict[str, list[Batch]]:
+    work = draw_batches(settings, state.architecture.vocab)
     for item in settings.sets:
         if item.name in ("thuc", "cold") and item.file("test").exists():
             texts = settings.corpus(item, "test", most=_TEXTS).texts
@@ -138,9 +146,17 @@ def _open_all(
     return engines
 
 
-def _time(
+def time_engines(
     engines: Mapping[str, Engine], batches: list[Batch], settings: Settings, rounds: int
 ) -> dict[str, Any]:
+    """Time engines in turn on the same batches; the native INT8 one as a ratio to each other.
+
+    Args:
+        engines: name → engine; `native int8` is the one that the ratios are of.
+        batches: all of them are one call.
+        settings: the threads of the probe, and the seed of the intervals.
+        rounds: calls of each; a quarter of them, six at least, for several batches.
+    """
     clock = SystemClock()
 
     def call(engine: Engine) -> None:
@@ -167,7 +183,7 @@ def _time(
             "ms": 1000 * taken.median_s,
             "p95_ms": 1000 * taken.p95_s,
             "is_disturbed": taken.is_disturbed,
-            "native_over": None if name.startswith("native") else compare("native int8", name),
+            "native_over": None if name == "native int8" else compare("native int8", name),
         }
         for name, taken in samples.items()
     }

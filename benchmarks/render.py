@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.render_compress import render_compress
-from benchmarks.render_engines import render_engines
+from benchmarks.render_engines import render_engines, render_memory, render_sparse
 from benchmarks.render_peers import render_quantise, render_students
 from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.settings import ROOT, make_parser, say, to_settings
@@ -216,6 +216,8 @@ SECTIONS = (
     ("parity", "Parity", _parity),
     ("agreement", "One bundle, four ways to ask it", _agreement),
     ("engines", "Engines on the same drawn weights, token ids to logits", render_engines),
+    ("sparse", "90 % of the weights zero, in `1x4` blocks", render_sparse),
+    ("memory", "Memory of processes that serve one bundle", render_memory),
     ("speed", "Engines, interleaved", _speed),
     ("services", "Beside the usual services", _services),
 )

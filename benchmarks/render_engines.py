@@ -1,4 +1,4 @@
-"""The section on the engines: our own beside every other, on the same weights."""
+"""The sections on the engines: our own beside every other; zeros among weights; memory."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.tables import Body, facts, interval, table, times
+from benchmarks.tables import Body, facts, interval, mega, table, times
 
-__all__ = ["render_engines"]
+__all__ = ["render_engines", "render_memory", "render_sparse"]
 
 
 def render_engines(results: Body) -> list[str]:
@@ -19,12 +19,68 @@ def render_engines(results: Body) -> list[str]:
     """
     parts = [facts(results)]
     for body in results.values():
-        threads = "1 thread" if body["ran_with"] == 1 else f"{body['ran_with']} threads"
-        level = "the machine's own instructions" if body["level"] == "own" else body["level"]
-        parts.append(f"### {body['shape']}, {level}, {threads}\n")
-        parts.append(f"`native` ran as `{body['engines']['native int8'].split()[-1]}`.\n")
-        parts += [_milliseconds(body["workloads"]), _ratios(body["workloads"])]
+        parts += [_title(body), _milliseconds(body["workloads"]), _ratios(body["workloads"])]
     return parts
+
+
+def render_sparse(results: Body) -> list[str]:
+    """Give the section on zeros among the weights.
+
+    Args:
+        results: level and threads → what `benchmarks.sparse` stored.
+    """
+    parts = [facts(results)]
+    for body in results.values():
+        said = body["engines"]["native int8"].partition(", ")[2]
+        parts += [_title(body, f": it {said}."), _milliseconds(body["workloads"])]
+        parts.append(_ratios(body["workloads"]))
+    return parts
+
+
+def render_memory(results: Body) -> list[str]:
+    """Give the section on memory.
+
+    Args:
+        results: shape → what `benchmarks.memory` stored.
+    """
+    parts = [facts(results)]
+    for body in results.values():
+        file = body["weight_file_bytes"]
+        kinds = (
+            ("Python, before the model is opened", body["alone"]["without_model"]),
+            ("the engine alone, after 8 batches of 32 texts", body["alone"]["with_model"]),
+            ("`thinfer serve`, after its first answer", body["serve"]["with_model"]),
+        )
+        rows = [
+            (
+                name,
+                mega(max(item["peak_rss"] for item in found)),
+                "" if not found[0]["weights_rss"] else _over(found, file),
+                mega(sum(item["rss"] for item in found)),
+                mega(sum(item["pss"] for item in found)),
+                mega(sum(item["weights_rss"] for item in found)),
+                mega(sum(item["weights_pss"] for item in found)),
+            )
+            for name, found in kinds
+        ]
+        head = (
+            "one process", "peak RSS", "less the weight file", f"{body['processes']} × RSS", "Pss of all",
+            "weight file in RSS", "in Pss",
+        )  # fmt: skip
+        parts.append(f"### {body['shape']}, INT8, a weight file of {mega(file)}\n")
+        parts.append(table(head, rows))
+    return parts
+
+
+def _over(found: list[Body], file: int) -> str:
+    return mega(max(item["peak_rss"] for item in found) - file)
+
+
+def _title(body: Body, more: str = ".") -> str:
+    threads = "1 thread" if body["ran_with"] == 1 else f"{body['ran_with']} threads"
+    level = "the machine's own instructions" if body["level"] == "own" else body["level"]
+    ran_as = body["engines"]["native int8"].split()[1].rstrip(",")
+    return f"### {body['shape']}, {level}, {threads}\n\n`native` ran as `{ran_as}`{more}\n"
 
 
 def _milliseconds(workloads: Mapping[str, Any]) -> str:

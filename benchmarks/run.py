@@ -13,7 +13,7 @@ from benchmarks.settings import ROOT, make_parser, say
 
 STEPS = (
     *("fit_teachers", "compress_sets", "prune", "retrain", "family", "students", "quantise"),
-    *("parity", "agreement", "engines", "speed", "services", "render"),
+    *("parity", "agreement", "engines", "sparse", "memory", "speed", "services", "render"),
 )
 
 
