@@ -64,8 +64,8 @@ def render_memory(results: Body) -> list[str]:
             for name, found in kinds
         ]
         head = (
-            "one process", "peak RSS", "less the weight file", f"{body['processes']} × RSS", "Pss of all",
-            "weight file in RSS", "in Pss",
+            "one process", "peak RSS", "less the weight file", f"{body['processes']} × RSS",
+            "Pss of all", "weight file in RSS", "in Pss",
         )  # fmt: skip
         parts.append(f"### {body['shape']}, INT8, a weight file of {mega(file)}\n")
         parts.append(table(head, rows))

@@ -26,10 +26,11 @@ from thinfer.pipeline.finish import problem_type_of
 from thinfer.pipeline.follow import check_recipe
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import judge_on_test
+from thinfer.pipeline.on_dev import describe_reference
 from thinfer.pipeline.original import build_baseline, build_original, state_of
 from thinfer.pipeline.publish import Compression, Outcome, publish
 from thinfer.pipeline.request import CompressRequest
-from thinfer.pipeline.search import Found, describe_reference, search_candidates
+from thinfer.pipeline.search import Found, search_candidates
 from thinfer.pipeline.speed import entry_of, measure_speeds, predict_latencies, refuse_slow
 from thinfer.pipeline.states import StateTrial
 from thinfer.pipeline.workspace import Workspace
