@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.render_compress import render_compress
+from benchmarks.render_compress import render_compress, render_repeat
 from benchmarks.render_engines import render_engines, render_memory, render_sparse
 from benchmarks.render_peers import render_quantise, render_students
 from benchmarks.render_prune import render_family, render_prune, render_retrain
@@ -208,6 +208,7 @@ def _energy(row: Body) -> str:
 SECTIONS = (
     ("teachers", "Teachers", _teachers),
     ("compress", "Compression under `accuracy>=99.5%`", render_compress),
+    ("repeat", "The same command twice, with the same seed and latency table", render_repeat),
     ("prune", "Pruning without retraining, at equal measured speed", render_prune),
     ("retrain", "Pruning with retraining", render_retrain),
     ("family", "A family of five ratios: time and memory", render_family),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.tables import Body, facts, interval, mega, number, percent, table, times
 
-__all__ = ["render_compress"]
+__all__ = ["render_compress", "render_repeat"]
 
 
 def render_compress(results: Body) -> list[str]:
@@ -18,6 +18,26 @@ def render_compress(results: Body) -> list[str]:
     for key, body in results.items():
         parts += [f"### {key}\n", *_one_compression(body)]
     return parts
+
+
+def render_repeat(results: Body) -> list[str]:
+    """Give the section on two runs of one command.
+
+    Args:
+        results: set → what `benchmarks.repeat` stored.
+    """
+    rows = [
+        (
+            key,
+            f"`{body['speedup']}`",
+            body["chosen"][0],
+            *(f"`{digest[:16]}…`" for digest in body["digests"]),
+            "yes" if len(set(body["digests"])) == 1 else "**no**",
+        )
+        for key, body in results.items()
+    ]
+    head = ("set", "`--speedups`", "chosen", "content digest, first run", "second run", "equal")
+    return [facts(results), table(head, rows)]
 
 
 _SPEED_HEAD = (

@@ -55,7 +55,7 @@ def test_drawn_truths_stand_in_the_proportion_of_the_probabilities() -> None:
 
 
 def test_few_rows_leave_it_to_what_was_foreseen_and_many_to_what_was_counted() -> None:
-    prior = 1 - 0.6 * 0.01
+    prior = 1 - 0.75 * 0.01
     few = shrink(Estimate(1.01, 0.05), 0.99, trials=50)
     many = shrink(Estimate(1.01, 0.0001), 0.99, trials=10**6)
     assert few.ratio == pytest.approx(prior, abs=2e-4)
