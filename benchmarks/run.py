@@ -12,16 +12,8 @@ import sys
 from benchmarks.settings import ROOT, make_parser, say
 
 STEPS = (
-    *(
-        "fit_teachers",
-        "compress_sets",
-        "repeat",
-        "prune",
-        "retrain",
-        "family",
-        "students",
-        "quantise",
-    ),
+    *("fit_teachers", "compress_sets", "repeat"),
+    *("prune", "retrain", "family", "students", "quantise"),
     *("parity", "agreement", "engines", "sparse", "memory", "speed", "services", "render"),
 )
 
