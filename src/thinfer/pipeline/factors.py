@@ -14,8 +14,9 @@ from typing import Any
 from thinfer.errors import EngineError
 from thinfer.pipeline.candidate import Candidate, Form, build_candidate
 from thinfer.pipeline.job import Job
+from thinfer.pipeline.latency import LatencyTable
 from thinfer.pipeline.original import build_plain
-from thinfer.pipeline.speed import measure_speeds
+from thinfer.pipeline.speed import measure_speeds, predict_latencies
 from thinfer.pipeline.states import StateTrial, cut_blocks_only, dropped_layers
 
 __all__ = ["measure_factors"]
@@ -29,6 +30,7 @@ def measure_factors(
     chosen: Candidate,
     trial: StateTrial,
     tried: Sequence[tuple[Candidate, StateTrial]],
+    table: LatencyTable | None,
 ) -> list[dict[str, Any]]:
     """Time the chain from the original to the chosen candidate.
 
@@ -38,6 +40,8 @@ def measure_factors(
         chosen: the candidate that `dev` chose; its final speed is measured here too.
         trial: the state that it came from.
         tried: all candidates; the first one's state is the dense one.
+        table: of the run, if it has one: the chosen one's latency is foretold anew, from the dense
+            form's in this run.
 
     Returns:
         `name`, `factor` and `detail` for each step of the chain.
@@ -69,6 +73,7 @@ def measure_factors(
         chain.append(("max length", chosen, _describe_length(job, whole, trial)))
     distinct = {item.name: item for _, item, _ in chain if item is not None}
     measure_speeds(job, original, list(distinct.values()), rounds=2)
+    predict_latencies([item for item in (lower, chosen) if item is not None], table)
     return _ratios(chain)
 
 

@@ -87,7 +87,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
             baseline=baseline,
             candidates=candidates,
             dropped=found.dropped,
-            factors=measure_factors(job, original, chosen, trial, tried),
+            factors=measure_factors(job, original, chosen, trial, tried, found.table),
             judgement=judge_on_test(job, original, chosen),
             yardsticks=fit_yardsticks(job, chosen),
         )
