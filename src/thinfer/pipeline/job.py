@@ -22,7 +22,7 @@ from thinfer.pipeline.workspace import Workspace
 from thinfer.quality.floor import Floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import measure_quality
-from thinfer.quality.verdict import margin_cleared
+from thinfer.quality.verdict import margin_cleared, would_hold
 from thinfer.text.batch import Batch
 from thinfer.text.tokenizer import Tokenizer
 
@@ -134,6 +134,28 @@ class Job:
                 labels=self.labels,
                 truths=self.dev_truths if is_kin else None,
                 margin_se=margin_se,
+            )
+        )
+
+    def unprovable_floors(self, answers: Answers) -> tuple[str, ...]:
+        """Give the floors that a test set of this size would hardly prove, as the user wrote them.
+
+        Only the number of test rows is looked at.
+
+        Args:
+            answers: int64 `[dev rows]`, of a compressed form.
+        """
+        return tuple(
+            floor.expr
+            for floor in self.floors
+            if not would_hold(
+                floor,
+                truth=self.sets.dev.truth,
+                original=self.original_dev,
+                candidate=answers,
+                labels=self.labels,
+                rows=len(self.sets.test),
+                truths=self.dev_truths,
             )
         )
 

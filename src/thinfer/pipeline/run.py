@@ -28,6 +28,7 @@ from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import judge_on_test
 from thinfer.pipeline.on_dev import describe_reference
 from thinfer.pipeline.original import build_baseline, build_original, state_of
+from thinfer.pipeline.provable import prefer_provable
 from thinfer.pipeline.publish import Compression, Outcome, publish
 from thinfer.pipeline.request import CompressRequest
 from thinfer.pipeline.search import Found, search_candidates
@@ -77,6 +78,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
         predict_latencies(candidates, found.table)
         predict_speedups(found.dropped, candidates, found.table)
         refuse_slow(candidates)
+        prefer_provable(job, candidates)
         chosen, trial = _choose(tried)
         progress.note(f"chosen on dev: {chosen.name}")
         # Before the factors: their run gives the figures that stand beside the chosen one's.

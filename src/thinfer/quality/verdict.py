@@ -25,7 +25,7 @@ from thinfer.quality.labels import LabelSet
 from thinfer.quality.paired import PairedCounts, count_pairs
 from thinfer.quality.resampled import PairCells
 
-__all__ = ["Verdict", "estimate", "judge", "margin_cleared", "overall"]
+__all__ = ["Verdict", "estimate", "judge", "margin_cleared", "overall", "would_hold"]
 
 Answer = Literal["holds", "unproven", "broken"]
 Classes = NDArray[np.int64]
@@ -98,15 +98,63 @@ def judge(
     missing = explain_missing(floor, counts)
     if missing is not None:
         return _say_undefined(floor, counts, missing)
-    if is_rate(floor):
-        evidence = weigh_share(floor, counts) if floor.relative else weigh_rate(floor, counts)
-        if floor.metric == "precision":  # its rows are the candidate's own, not the original's
-            cells = PairCells.collect(floor, labels=labels, **rows)
-            evidence = replace(evidence, original=float(cells.original_value()))
-    else:
+    return _conclude(floor, _weigh(floor, counts, labels, rng, **rows), len(truth))
+
+
+def would_hold(
+    floor: Floor,
+    *,
+    truth: Classes,
+    original: Classes,
+    candidate: Classes,
+    labels: LabelSet,
+    rows: int,
+    truths: Classes | None = None,
+) -> bool:
+    """Say whether another set of so many rows, with what is known here, would prove a floor.
+
+    Args:
+        floor: the demand.
+        truth: int64 `[rows here]`, classes.
+        original: int64 `[rows here]`, the original's answers.
+        candidate: int64 `[rows here]`, the candidate's answers.
+        labels: the classes.
+        rows: of the other set.
+        truths: as for `estimate`.
+
+    Returns:
+        Whether the verdict would be `holds`, were the value the estimated one and answers changed
+        as often as here; False also where these rows cannot show the metric at all.
+    """
+    known = {"truth": truth, "original": original, "candidate": candidate}
+    found = estimate(floor, **known, labels=labels, truths=truths)
+    if found is None:
+        return False
+    counts = count_pairs(floor, labels=labels, **known)
+    evidence = _weigh(floor, counts, labels, np.random.default_rng(0), **known)
+    reach = evidence.bound_at(rows / len(truth)) - evidence.ratio
+    sign = 1 if floor.direction == ">=" else -1
+    return sign * (found.ratio + reach - floor.bound) >= -_ROUNDING
+
+
+def _weigh(
+    floor: Floor,
+    counts: PairedCounts,
+    labels: LabelSet,
+    rng: np.random.Generator,
+    *,
+    truth: Classes,
+    original: Classes,
+    candidate: Classes,
+) -> Evidence:
+    rows = {"truth": truth, "original": original, "candidate": candidate}
+    if not is_rate(floor):
+        return weigh_resampled(floor, PairCells.collect(floor, labels=labels, **rows), counts, rng)
+    evidence = weigh_share(floor, counts) if floor.relative else weigh_rate(floor, counts)
+    if floor.metric == "precision":  # its rows are the candidate's own, not the original's
         cells = PairCells.collect(floor, labels=labels, **rows)
-        evidence = weigh_resampled(floor, cells, counts, rng)
-    return _conclude(floor, evidence, len(truth))
+        evidence = replace(evidence, original=float(cells.original_value()))
+    return evidence
 
 
 def margin_cleared(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from thinfer.core.codec import from_json, to_json
 from thinfer.errors import DataError
 from thinfer.quality import LabelSet, Verdict, judge, margin_cleared, overall, parse_floor
+from thinfer.quality.verdict import would_hold
 
 LABELS = LabelSet(("normal", "spam", "abuse"), "normal")
 Rows = dict[str, NDArray[np.int64]]
@@ -245,3 +246,43 @@ def test_overall_is_the_worst() -> None:
 def test_json_there_and_back() -> None:
     verdict = ask("accuracy>=99%", make_rows(100, 0, 0))
     assert from_json(Verdict, to_json(verdict)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("expr", "lost", "rows", "is_proven"),
+    [
+        ("accuracy>=99%", 0, 2_000, True),
+        ("accuracy>=99%", 0, 100, False),
+        ("accuracy>=99%", 5, 2_000, False),
+        ("accuracy>=99%", 5, 20_000, True),
+        ("macro_f1>=99%", 0, 4_000, True),
+        ("macro_f1>=99%", 0, 50, False),
+        ("flag_rate<=101%", 0, 2_000, True),
+        ("flag_rate<=101%", 0, 100, False),
+    ],
+)
+def test_what_another_set_would_prove_depends_on_its_rows(
+    expr: str, lost: int, rows: int, *, is_proven: bool
+) -> None:
+    """Of 1,000 rows the original has 800 right; `lost` of them are lost."""
+    names = len(LABELS)
+    truth = np.arange(1_000) % names
+    original = np.where(np.arange(1_000) < 800, truth, (truth + 1) % names)
+    candidate = original.copy()
+    candidate[:lost] = (truth[:lost] + 1) % names
+    found = would_hold(
+        parse_floor(expr, LABELS),
+        truth=truth,
+        original=original,
+        candidate=candidate,
+        labels=LABELS,
+        rows=rows,
+    )
+    assert found == is_proven
+
+
+def test_what_these_rows_cannot_show_another_set_would_not_prove() -> None:
+    truth = np.zeros(50, dtype=np.int64)
+    rows = {"truth": truth, "original": truth, "candidate": truth}
+    floor = parse_floor(f"recall[{LABELS.names[1]}]>=0.9", LABELS)
+    assert not would_hold(floor, **rows, labels=LABELS, rows=10_000)
