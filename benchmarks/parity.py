@@ -23,7 +23,9 @@ from thinfer.export.write import EXPORTERS, ExportRequest, write_engine
 from thinfer.nn.checkpoint import load_checkpoint
 from thinfer.nn.predict import compute_logits
 from thinfer.nn.save import save_checkpoint
+from thinfer.pipeline.data import label_corpus
 from thinfer.pipeline.original import state_of
+from thinfer.quality.labels import LabelSet
 from thinfer.text.batch import Batch
 from thinfer.text.tokenizer import Tokenizer
 
@@ -52,11 +54,18 @@ def compare_set(settings: Settings, item: RealSet) -> dict[str, Any]:
         got = _run(settings, place / "hf", spec, state, batch.select(few))
         result["transformers"] = _describe(reference[few], got)
         result["onnx"] = _compare_onnx(settings, place, state, batch.select(few), reference[few])
+        result["native"] = _compare_native(settings, place, state, batch.select(few))
         texts = settings.corpus(item, "train", most=_CALIBRATION).texts
         calibration = state.tokenizer.encode(texts).batch
         result["reduced"] = _compare_reduced(
             settings, place, state, (batch, reference, calibration)
         )
+    labelled = label_corpus(corpus, LabelSet(state.labels))
+    right = float(np.mean(reference.argmax(axis=1) == labelled.truth))
+    result["accuracy"] = right
+    for form in result["reduced"].values():
+        answers = np.asarray(form.pop("answers"))
+        form["accuracy"] = float(np.mean(answers == labelled.truth))
     result["vocabulary"] = compare_vocabulary(settings, item, state)
     return result
 
@@ -119,6 +128,23 @@ def _compare_onnx(
     return found
 
 
+def _compare_native(
+    settings: Settings, place: Path, state: State, batch: Batch
+) -> dict[str, Any] | None:
+    """Our engine's FP32 beside the standard graph in ONNX Runtime, which `_compare_onnx` wrote."""
+    if available_engines()["native"] is not None:
+        return None
+    folder = place / "native"
+    folder.mkdir()
+    request = ExportRequest(
+        weights=state.weights, architecture=state.architecture, folder=folder, pad_id=state.pad_id
+    )
+    spec = write_engine("native", "fp32", request)
+    standard = EngineSpec(name="onnxruntime", precision="fp32", files=("model.onnx",))
+    wanted = _run(settings, place / "standard", standard, state, batch)
+    return _describe(wanted, _run(settings, folder, spec, state, batch))
+
+
 def _compare_reduced(
     settings: Settings, place: Path, state: State, data: tuple[Batch, Logits, Batch]
 ) -> dict[str, Any]:
@@ -140,7 +166,9 @@ def _compare_reduced(
             calibration=calibration,
         )
         spec = write_engine(engine, precision, request)
-        found[name] = _describe(reference, _run(settings, folder, spec, state, batch))
+        logits = _run(settings, folder, spec, state, batch)
+        answers = logits.argmax(axis=1).tolist()
+        found[name] = {**_describe(reference, logits), "answers": answers}
     return found
 
 

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.render_compress import render_compress, render_repeat
-from benchmarks.render_engines import render_engines, render_memory, render_sparse
+from benchmarks.render_engines import (
+    render_engines,
+    render_memory,
+    render_roofline,
+    render_sparse,
+)
 from benchmarks.render_peers import render_quantise, render_students
 from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.settings import ROOT, make_parser, say, to_settings
@@ -62,9 +67,21 @@ def _parity(results: Body) -> list[str]:
             continue
         rows.append(_parity_row("transformers", key, body["transformers"]))
         rows += [_parity_row(f"ONNX, {name} graph", key, x) for name, x in body["onnx"].items()]
-        rows += [_parity_row(name, key, x) for name, x in body["reduced"].items()]
+        if body.get("native"):
+            rows.append(_parity_row("native FP32, with ONNX Runtime FP32", key, body["native"]))
+        rows += [
+            _parity_row(name, key, x, body.get("accuracy")) for name, x in body["reduced"].items()
+        ]
         vocabulary.append(_vocabulary_row(key, body["vocabulary"]))
-    head = ("compared with our FP32", "set", "rows", "max abs Δ", "label flips", "same labels")
+    head = (
+        "compared with our FP32",
+        "set",
+        "rows",
+        "max abs Δ",
+        "label flips",
+        "same labels",
+        "accuracy: Δ points",
+    )
     columns = (
         "set", "outcome", "covered texts", "logits", "rows", "embedding bytes", "unknown on test",
     )  # fmt: skip
@@ -85,7 +102,7 @@ def _parity(results: Body) -> list[str]:
     ]
 
 
-def _parity_row(name: str, key: str, body: Body) -> tuple[str, ...]:
+def _parity_row(name: str, key: str, body: Body, before: float | None = None) -> tuple[str, ...]:
     return (
         name,
         key,
@@ -93,6 +110,7 @@ def _parity_row(name: str, key: str, body: Body) -> tuple[str, ...]:
         f"{body['max_abs']:.1e}",
         number(body["flips"]),
         percent(body["agreement"]),
+        "" if before is None else f"{100 * (body['accuracy'] - before):+.2f}",
     )
 
 
@@ -217,6 +235,7 @@ SECTIONS = (
     ("parity", "Parity", _parity),
     ("agreement", "One bundle, four ways to ask it", _agreement),
     ("engines", "Engines on the same drawn weights, token ids to logits", render_engines),
+    ("roofline", "Steps of the native engine beside the machine's limits", render_roofline),
     ("sparse", "90 % of the weights zero, in `1x4` blocks", render_sparse),
     ("memory", "Memory of processes that serve one bundle", render_memory),
     ("speed", "Engines, interleaved", _speed),

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.tables import Body, facts, interval, mega, table, times
+from benchmarks.tables import Body, facts, interval, mega, percent, table, times
 
-__all__ = ["render_engines", "render_memory", "render_sparse"]
+__all__ = ["render_engines", "render_memory", "render_roofline", "render_sparse"]
 
 
 def render_engines(results: Body) -> list[str]:
@@ -35,6 +35,52 @@ def render_sparse(results: Body) -> list[str]:
         parts += [_title(body, f": it {said}."), _milliseconds(body["workloads"])]
         parts.append(_ratios(body["workloads"]))
     return parts
+
+
+def render_roofline(results: Body) -> list[str]:
+    """Give the section on the steps of the native engine.
+
+    Args:
+        results: shape → what `benchmarks.roofline` stored.
+    """
+    parts = [facts(results)]
+    for body in results.values():
+        peak, reads = body["peak_macs_per_second"], body["bytes_per_second"]
+        parts.append(
+            f"`{body['isa']}`, one thread: {peak / 1e12:.2f} TMAC/s of INT8 in registers, "
+            f"{reads / 1e9:.1f} GB/s read from memory.\n"
+        )
+        for name, steps in body["workloads"].items():
+            parts += [f"### {body['shape']}, {name}\n", _steps(steps, peak)]
+    return parts
+
+
+def _steps(steps: Mapping[str, Any], peak: float) -> str:
+    rows = [_step(name, row) for name, row in steps.items()]
+    total = {
+        key: sum(row[key] or 0.0 for row in steps.values())
+        for key in ("seconds", "macs", "weight_bytes", "arithmetic_s", "reading_s")
+    }
+    if peak:
+        rows.append(_step("**all**", total))
+    head = (
+        "step, all layers", "GMAC", "weights", "ms", "arithmetic limit, ms", "reading limit, ms",
+        "share of the nearer limit",
+    )  # fmt: skip
+    return table(head, rows)
+
+
+def _step(name: str, row: Body) -> tuple[str, ...]:
+    limit = max(row["arithmetic_s"] or 0.0, row["reading_s"])
+    return (
+        name,
+        f"{row['macs'] / 1e9:.3f}" if row["macs"] else "",
+        mega(row["weight_bytes"]) if row["weight_bytes"] else "",
+        f"{1000 * row['seconds']:.3f}",
+        f"{1000 * row['arithmetic_s']:.3f}" if row["macs"] and row["arithmetic_s"] else "",
+        f"{1000 * row['reading_s']:.3f}" if row["weight_bytes"] else "",
+        percent(limit / row["seconds"]) if limit else "",
+    )
 
 
 def render_memory(results: Body) -> list[str]:

@@ -14,7 +14,8 @@ from benchmarks.settings import ROOT, make_parser, say
 STEPS = (
     *("fit_teachers", "compress_sets", "repeat"),
     *("prune", "retrain", "family", "students", "quantise"),
-    *("parity", "agreement", "engines", "sparse", "memory", "speed", "services", "render"),
+    *("parity", "agreement", "engines", "roofline", "sparse", "memory"),
+    *("speed", "services", "render"),
 )
 
 

@@ -27,6 +27,25 @@ nb::ndarray<nb::numpy, float, nb::ndim<2>> run(thinfer::Engine& engine, Ids ids,
     return {data, {sequences, classes}, owner};
 }
 
+nb::dict time_steps(thinfer::Engine& engine, Ids ids, Ids types, Ids offsets) {
+    if (offsets.shape(0) < 1 || types.shape(0) != ids.shape(0)) {
+        throw thinfer::BatchError("ids, type ids and offsets do not fit together");
+    }
+    const std::size_t sequences = offsets.shape(0) - 1;
+    const auto logits = std::make_unique<float[]>(sequences * engine.model().classes);
+    thinfer::StepTimes times;
+    {
+        nb::gil_scoped_release released;
+        times = engine.time_steps(ids.data(), types.data(), offsets.data(), sequences, ids.shape(0), logits.get());
+    }
+    nb::dict found;
+    for (std::size_t at = 0; at < static_cast<std::size_t>(thinfer::Step::count); ++at) {
+        const auto step = static_cast<thinfer::Step>(at);
+        found[thinfer::name_of(step)] = times.seconds(step);
+    }
+    return found;
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -36,6 +55,8 @@ NB_MODULE(_native, module) {
         .def(nb::init<const std::string&, std::size_t, const std::string&>(), nb::arg("path"),
              nb::arg("threads"), nb::arg("isa"))
         .def("run", &run, nb::arg("ids"), nb::arg("type_ids"), nb::arg("offsets"))
+        .def("time_steps", &time_steps, nb::arg("ids"), nb::arg("type_ids"), nb::arg("offsets"))
+        .def("measure_peak", &thinfer::Engine::measure_peak)
         .def_prop_ro("sparse",
                      [](const thinfer::Engine& engine) {
                          nb::list choices;

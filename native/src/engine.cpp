@@ -223,4 +223,20 @@ void Engine::run(const std::int64_t* ids, const std::int64_t* types, const std::
     if (!is_done) take_chunks(0);
 }
 
+StepTimes Engine::time_steps(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
+                             std::size_t sequences, std::size_t tokens, float* logits) {
+    check(ids, types, offsets, sequences, tokens);
+    StepTimes times;
+    if (sequences == 0) return times;
+    const std::size_t count = (tokens + kChunkTokens - 1) / kChunkTokens;
+    auto scratch = pool_->borrow();
+    for (Work& chunk : cut(ids, types, offsets, sequences, model_.classes, logits, count)) {
+        chunk.times = &times;
+        Team alone(1);
+        kernels_.run(model_, chunk, lay_out(model_, chunk, 1, *scratch), alone, 0);
+    }
+    pool_->give_back(std::move(scratch));
+    return times;
+}
+
 }  // namespace thinfer

@@ -28,6 +28,12 @@ class Engine {
     void run(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
              std::size_t sequences, std::size_t tokens, float* logits);
 
+    // The same on the caller's thread alone, with the seconds that each step took.
+    StepTimes time_steps(const std::int64_t* ids, const std::int64_t* types, const std::int64_t* offsets,
+                         std::size_t sequences, std::size_t tokens, float* logits);
+
+    // INT8 multiply-accumulates in a second that these kernels could do on one thread; 0: not known.
+    double measure_peak() const { return kernels_.measure_peak == nullptr ? 0.0 : kernels_.measure_peak(); }
     const Model& model() const { return model_; }
     const char* isa() const { return kernels_.name; }
     // Matrices with enough zeros to be tried without them.

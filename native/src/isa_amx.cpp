@@ -14,7 +14,7 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"amx", &run, &multiply_alone};
+const Kernels kernels{"amx", &run, &multiply_alone, nullptr};
 
 bool is_sound() { return are_tiles_sound(); }
 

@@ -14,6 +14,6 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"amx-emulated", &run, &multiply_alone};
+const Kernels kernels{"amx-emulated", &run, &multiply_alone, nullptr};
 
 }  // namespace thinfer::amx_emulated

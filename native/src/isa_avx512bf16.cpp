@@ -9,9 +9,10 @@ namespace {
 #include "simd_avx512.hpp"
 
 #include "encoder.inl"
+#include "peak.inl"
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"avx512bf16", &run, &multiply_alone};
+const Kernels kernels{"avx512bf16", &run, &multiply_alone, &measure_peak};
 
 }  // namespace thinfer::avx512bf16

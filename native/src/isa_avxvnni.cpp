@@ -9,9 +9,10 @@ namespace {
 #include "simd_avx2.hpp"
 
 #include "encoder.inl"
+#include "peak.inl"
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"avxvnni", &run, &multiply_alone};
+const Kernels kernels{"avxvnni", &run, &multiply_alone, &measure_peak};
 
 }  // namespace thinfer::avxvnni

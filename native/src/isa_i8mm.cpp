@@ -9,9 +9,10 @@ namespace {
 #include "simd_neon.hpp"
 
 #include "encoder.inl"
+#include "peak.inl"
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"i8mm", &run, &multiply_alone};
+const Kernels kernels{"i8mm", &run, &multiply_alone, &measure_peak};
 
 }  // namespace thinfer::i8mm

@@ -1,6 +1,7 @@
 #include "kernels.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <new>
 #include <thread>
@@ -34,6 +35,25 @@ namespace amx_emulated { extern const Kernels kernels; }
 namespace dotprod { extern const Kernels kernels; }
 namespace i8mm { extern const Kernels kernels; }
 #endif
+
+const char* name_of(Step step) {
+    constexpr const char* kNames[] = {"embed", "project", "attend", "output", "attention_norm", "expand", "contract", "ffn_norm", "classify"};
+    return kNames[static_cast<std::size_t>(step)];
+}
+
+void StepTimes::start() { last_ = read_clock(); }
+
+void StepTimes::end(Step step) {
+    const double at = read_clock();
+    seconds_[static_cast<std::size_t>(step)] += at - last_;
+    last_ = at;
+}
+
+double StepTimes::seconds(Step step) const { return seconds_[static_cast<std::size_t>(step)]; }
+
+double read_clock() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 namespace {
 

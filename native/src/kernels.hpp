@@ -18,6 +18,26 @@ constexpr std::size_t kPackedLanes = 64;  // tokens that a sparse product takes 
 constexpr std::size_t packed_bytes(std::size_t groups) { return round_up(groups, 16) * kGroup * kPackedLanes; }
 constexpr std::size_t kSpareRows = 31; // of codes, that a tile unit may read behind the last
 
+// The steps of the classifier, in the order in which a layer takes them.
+enum class Step : std::size_t { embed, project, attend, output, attention_norm, expand, contract, ffn_norm, classify, count };
+const char* name_of(Step step);
+
+// Seconds since some moment.
+double read_clock();
+
+// Seconds of each step, summed over the layers; kept by one thread for its own calls. Nothing here is
+// inline: the files with special flags must not leave a copy of it to the linker.
+class StepTimes {
+  public:
+    void start();
+    void end(Step step);
+    double seconds(Step step) const;
+
+  private:
+    double seconds_[static_cast<std::size_t>(Step::count)] = {};
+    double last_ = 0.0;
+};
+
 // Some sequences that go through the model together.
 struct Work {
     const std::int64_t* ids = nullptr;       // [tokens]
@@ -25,6 +45,7 @@ struct Work {
     const std::int64_t* offsets = nullptr;   // [sequences + 1], absolute
     std::size_t sequences = 0;
     float* logits = nullptr;                 // [sequences, classes]
+    StepTimes* times = nullptr;              // where somebody asked, and one thread does all
 };
 
 // Threads that work on one `Work` together: a rank each, and a barrier between two steps.
@@ -112,6 +133,8 @@ struct Kernels {
     // One INT8 product by itself, to be timed: codes [rows + spare, bytes of a row] to [rows, out padded].
     void (*multiply)(const Matrix&, const std::uint8_t* codes, const Rounding*, std::size_t rows,
                      std::uint8_t* packed, float* target);
+    // INT8 multiply-accumulates in a second on one thread, nothing read from memory; null: not known.
+    double (*measure_peak)();
 };
 
 struct KernelsError : std::runtime_error {

@@ -13,6 +13,7 @@ class Runner {
     }
 
     void run() {
+        if (work_.times != nullptr) work_.times->start();
         embed();
         for (std::size_t index = 0; index < model_.layers.size(); ++index) {
             const Layer& layer = model_.layers[index];
@@ -27,6 +28,12 @@ class Runner {
     }
 
   private:
+    // Waits for the others at the end of a step.
+    void end(Step step) {
+        team_.wait();
+        if (work_.times != nullptr) work_.times->end(step);
+    }
+
     // The first matrix that reads the states before the layer's next norm.
     const Matrix* following(std::size_t index) const {
         if (index == model_.layers.size()) return &model_.pooler;
@@ -81,7 +88,7 @@ class Runner {
             });
             finish_row(row, model_.embedding_norm, model_.layers.empty() ? &model_.pooler : following(0));
         }
-        team_.wait();
+        end(Step::embed);
     }
 
     // Queries, keys and values of all tokens; in the last layer queries of first tokens only.
@@ -95,7 +102,7 @@ class Runner {
             Simd::store(target + row * stride + column, value);
         };
         multiply(rows(matrix), matrix, {from + mine.begin, from + mine.end}, packed(), store);
-        team_.wait();
+        end(Step::project);
     }
 
     // From here on a row is a sequence: its first token.
@@ -127,7 +134,7 @@ class Runner {
             const auto token = static_cast<std::size_t>(work.offsets[row] - work.offsets[0]);
             Simd::store(target + token * stride + column, value);
         });
-        team_.wait();
+        end(Step::project);
     }
 
     void attend(const Layer& layer, bool is_last) {
@@ -138,13 +145,14 @@ class Runner {
             for (std::size_t pair = mine.begin; pair < mine.end; ++pair) {
                 mix(layer, pair / layer.heads, pair % layer.heads, is_last);
             }
-            team_.wait();
+            end(Step::attend);
             add_product(buffers_.context, layer.values(), layer.output);
+            end(Step::output);
         }
         const Range mine = share(rows_, team_, rank_);
         const Matrix* next = layer.ffn > 0 ? &layer.up : nullptr;
         for (std::size_t row = mine.begin; row < mine.end; ++row) finish_row(row, layer.attention_norm, next);
-        team_.wait();
+        end(Step::attention_norm);
     }
 
     void feed_forward(const Layer& layer, const Matrix* next) {
@@ -153,10 +161,11 @@ class Runner {
         } else {
             expand(layer.up);
             add_product(buffers_.inner, layer.up.panels() * kPanel, layer.down);
+            end(Step::contract);
         }
         const Range mine = share(rows_, team_, rank_);
         for (std::size_t row = mine.begin; row < mine.end; ++row) finish_row(row, layer.ffn_norm, next);
-        team_.wait();
+        end(Step::ffn_norm);
     }
 
     void expand(const Matrix& up) {
@@ -176,10 +185,10 @@ class Runner {
         multiply(rows(up), up, share(up.panels(), team_, rank_), packed(), [=](std::size_t row, std::size_t column, Real value) {
             Simd::store(target + row * stride + column, activate<kind>(value));
         });
-        team_.wait();
+        end(Step::expand);
     }
 
-    // states += W inputs + b
+    // states += W inputs + b; the step ends with the caller.
     void add_product(const float* inputs, std::size_t stride, const Matrix& matrix) {
         Rows from;
         from.reals = inputs;
@@ -204,7 +213,6 @@ class Runner {
             float* place = states + row * hidden + column;
             Simd::store_some(place, Simd::add(Simd::load_some(place, n), value), n);
         });
-        team_.wait();
     }
 
     void add_bias(const Matrix& matrix) {
@@ -258,7 +266,7 @@ class Runner {
             const std::size_t n = classes - column < kWidth ? classes - column : kWidth;
             Simd::store_some(logits + row * classes + column, value, n);
         });
-        team_.wait();
+        end(Step::classify);
     }
 
     const Model& model_;

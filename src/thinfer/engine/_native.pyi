@@ -14,6 +14,15 @@ class Engine:
         type_ids: NDArray[np.int64],
         offsets: NDArray[np.int64],
     ) -> NDArray[np.float32]: ...
+    def time_steps(
+        self,
+        ids: NDArray[np.int64],
+        type_ids: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+    ) -> dict[str, float]:
+        """Seconds of each step of one call on the caller's thread alone, summed over the layers."""
+    def measure_peak(self) -> float:
+        """INT8 multiply-accumulates in a second on one thread, in registers; 0: not known."""
     @property
     def sparse(self) -> list[tuple[str, float, float, bool]]:
         """Matrices with many zeros: name, share of zero blocks, dense over sparse time, taken."""

@@ -72,3 +72,34 @@ def test_the_core_checks_what_it_is_given_by_itself(tmp_path: Path) -> None:
     ):
         with pytest.raises(native.BatchError):
             engine.run(bad_ids, types, offsets)
+
+
+def test_steps_are_timed_under_their_names_and_refuse_what_a_call_refuses(tmp_path: Path) -> None:
+    request = ExportRequest(
+        weights=random_weights(SHAPE), architecture=SHAPE, folder=tmp_path, pad_id=0
+    )
+    spec = write_engine("native", "int8", request)
+    engine = native.Engine(str(tmp_path / spec.files[0]), 1, "")
+    ids, zeros = np.array([1, 2, 3]), np.zeros(3, dtype=np.int64)
+    steps = engine.time_steps(ids, zeros, np.array([0, 1, 3]))
+    assert list(steps) == [
+        *("embed", "project", "attend", "output", "attention_norm"),
+        *("expand", "contract", "ffn_norm", "classify"),
+    ]
+    assert all(seconds >= 0 for seconds in steps.values())
+    assert steps["project"] > 0
+    with pytest.raises(native.BatchError):
+        engine.time_steps(np.array([1, 2, 40]), zeros, np.array([0, 1, 3]))
+    with pytest.raises(native.BatchError):
+        engine.time_steps(ids, zeros[:2], np.array([0, 1, 3]))
+
+
+def test_the_peak_of_plain_code_is_not_known(tmp_path: Path) -> None:
+    request = ExportRequest(
+        weights=random_weights(SHAPE), architecture=SHAPE, folder=tmp_path, pad_id=0
+    )
+    spec = write_engine("native", "int8", request)
+    assert native.Engine(str(tmp_path / spec.files[0]), 1, "scalar").measure_peak() == 0.0
+    own = native.usable_isas()[0]
+    if own not in ("scalar", "amx"):
+        assert native.Engine(str(tmp_path / spec.files[0]), 1, own).measure_peak() > 1e9
