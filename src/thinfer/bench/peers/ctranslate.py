@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +46,7 @@ def open_ctranslate2(checkpoint: Checkpoint, folder: Path, threads: int) -> Engi
         what = "CTranslate2 is given BERT and ERNIE models here"
         raise EngineError(what, got="a RoBERTa model, whose positions begin elsewhere")
     save_checkpoint(_as_bert(checkpoint), folder / "bert")
+    _add_what_the_converter_reads(folder / "bert" / "config.json")
     converted = folder / "converted"
     try:
         converters.TransformersConverter(str(folder / "bert")).convert(
@@ -55,6 +57,12 @@ def open_ctranslate2(checkpoint: Checkpoint, folder: Path, threads: int) -> Engi
         what = "CTranslate2 cannot load this model"
         raise EngineError(what, got=f"{type(error).__name__}: {error}"[:300]) from error
     return _CTranslate2(checkpoint, encoder, version=library.__version__, threads=threads)
+
+
+def _add_what_the_converter_reads(path: Path) -> None:
+    """Say how positions are coded: transformers 5 no longer does, and CTranslate2 4 still asks."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "position_embedding_type": "absolute"}), encoding="utf-8")
 
 
 class _CTranslate2:
@@ -69,7 +77,7 @@ class _CTranslate2:
         shape, weights = checkpoint.architecture, checkpoint.model.weights()
         self._shape = shape
         self._encoder = encoder
-        self._head = weights["classifier.weight"].T.copy(), weights["classifier.bias"]
+        self._head = weights["head.weight"].T.copy(), weights["head.bias"]
         self.info = EngineInfo(
             name="ctranslate2",
             precision="int8",

@@ -1,16 +1,24 @@
-"""DeepSparse 1.8, whose maker ended it with NumPy 1: in a process of its own interpreter."""
+"""DeepSparse 1.8, whose maker ended it with NumPy 1: in a process of its own interpreter.
+
+It reads operators of ONNX up to about opset 14 and knows attention by the pattern that PyTorch's
+traced export has, so that is what it gets, and not our own graph.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from transformers import AutoModelForSequenceClassification
 
-from thinfer.bench.peers.files import write_onnx
+from thinfer.bench.peers.files import write_transformers
 from thinfer.engine.base import Engine, EngineSpec, Feed
 from thinfer.engine.padded import INPUTS, PaddedEngine, Padding
 from thinfer.errors import EngineError
@@ -19,6 +27,7 @@ from thinfer.nn.checkpoint import Checkpoint
 __all__ = ["PYTHON", "open_deepsparse"]
 
 PYTHON = "THINFER_DEEPSPARSE_PYTHON"
+_OPSET = 13
 _WORKER = Path(__file__).with_name("deepsparse_worker.py")
 _INSTALL = (
     f"make an environment with deepsparse==1.8.0 and numpy<2, and name its Python in {PYTHON}"
@@ -29,27 +38,67 @@ def open_deepsparse(checkpoint: Checkpoint, folder: Path, threads: int) -> Engin
     """Open the model's FP32 export in DeepSparse; it uses zeros among the weights.
 
     Args:
-        checkpoint: any.
+        checkpoint: all layers of one width.
         folder: empty.
         threads: of one call.
 
     Raises:
         EngineError: its interpreter is not named, or the library does not start there.
+        DataError: the layers differ in width.
     """
     python = os.environ.get(PYTHON)
     if not python:
         what = "the peer 'deepsparse' needs an interpreter of its own"
         raise EngineError(what, do=_INSTALL)
-    spec = write_onnx(checkpoint, folder)
-    process = _start([python, str(_WORKER), str(folder / spec.files[0]), str(threads)])
-    return _DeepSparse(checkpoint, spec, process, threads=threads)
+    names = [name for name in INPUTS if checkpoint.architecture.type_rows > 1 or name != INPUTS[2]]
+    spec = _write_traced(checkpoint, folder, names)
+    log = folder / "deepsparse.log"
+    path = str(folder / spec.files[0])
+    process = _start([python, str(_WORKER), path, str(threads), str(len(names))], log)
+    return _DeepSparse(checkpoint, spec, process, log, threads=threads)
 
 
-def _start(argv: list[str]) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+def _write_traced(checkpoint: Checkpoint, folder: Path, names: Sequence[str]) -> EngineSpec:
+    write_transformers(checkpoint, folder / "traced")
+    model = AutoModelForSequenceClassification.from_pretrained(
+        str(folder / "traced"), local_files_only=True, attn_implementation="eager"
+    )
+    example = torch.ones((2, 8), dtype=torch.int64)
+    with warnings.catch_warnings():  # about the exporter's age, and about shapes that are traced
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Traced(model.eval(), names),
+            tuple(example for _ in names),
+            str(folder / "model.onnx"),
+            input_names=list(names),
+            output_names=["logits"],
+            dynamic_axes={name: {0: "batch", 1: "length"} for name in names},
+            opset_version=_OPSET,
+            dynamo=False,
         )
+    return EngineSpec(name="deepsparse", precision="fp32", files=("model.onnx",))
+
+
+class _Traced(torch.nn.Module):
+    """Takes the inputs by their places and gives logits alone."""
+
+    def __init__(self, model: torch.nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = tuple(names)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Give the logits `[batch, classes]` of int64 inputs `[batch, length]`."""
+        logits: torch.Tensor = self.model(**dict(zip(self.names, inputs, strict=True))).logits
+        return logits
+
+
+def _start(argv: list[str], log: Path) -> subprocess.Popen[bytes]:
+    try:
+        with log.open("wb") as errors:
+            return subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+            )
     except OSError as error:
         what = f"the interpreter of {PYTHON} does not start"
         raise EngineError(what, got=str(error), do=_INSTALL) from error
@@ -63,10 +112,12 @@ class _DeepSparse(PaddedEngine):
         checkpoint: Checkpoint,
         spec: EngineSpec,
         process: subprocess.Popen[bytes],
+        log: Path,
         *,
         threads: int,
     ) -> None:
         self._process = process
+        self._log = log
         version = self._read(16).decode().strip()
         super().__init__(
             spec,
@@ -102,8 +153,10 @@ class _DeepSparse(PaddedEngine):
         raw = pipe.read(size) if pipe else b""
         if len(raw) < size:
             self._drop()
+            said = self._log.read_text(errors="replace").strip().splitlines()[-1:]
+            got = f"exit status {self._process.returncode}: {' '.join(said)[:200]}"
             what = "DeepSparse has ended"
-            raise EngineError(what, got=f"exit status {self._process.returncode}", do=_INSTALL)
+            raise EngineError(what, got=got, do=_INSTALL)
         return raw
 
     def _drop(self) -> None:
