@@ -111,7 +111,7 @@ class LatencyTable:
     sized_widths: tuple[int, ...] = ()
 
     def predict(self, architecture: Architecture, workload: str) -> float:
-        """Give the seconds that a model should take, tokenising not included.
+        """Give the seconds that a model should take, with what was done before each call.
 
         Args:
             architecture: at least one layer; no wider than what was measured.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
+from itertools import cycle
 
 from thinfer.architecture import Architecture
 from thinfer.compress.headsize import list_sizes
@@ -18,6 +19,7 @@ from thinfer.pipeline.price import TableRequest, measure_table
 from thinfer.pipeline.request import WIDTHS
 from thinfer.pipeline.states import StateTrial, try_state
 from thinfer.pipeline.workspace import LATENCY_TABLE
+from thinfer.text.tokenizer import Tokenizer
 
 __all__ = ["RECIPE", "find_table", "halve_gap", "narrow_states"]
 
@@ -60,10 +62,24 @@ def find_table(job: Job, dense: Candidate) -> LatencyTable | None:
             threads=job.threads,
             lengths=job.calibration(dense.state.tokenizer).lengths,
             head_sizes=sizes,
+            prepare=_tokenise_some(job, dense.state.tokenizer),
         )
         table = measure_table(request, rng=job.rng(), progress=job.progress, clock=job.clock)
     _keep_table(job, table)
     return table
+
+
+def _tokenise_some(job: Job, tokenizer: Tokenizer) -> Callable[[int], object]:
+    """Give a call that tokenises so many of the calibration texts, others each time."""
+    part = job.sets.train.corpus.select(job.calibration_rows())
+    road = cycle(range(len(part)))
+
+    def tokenise(texts: int) -> object:
+        rows = [next(road) for _ in range(texts)]
+        pairs = None if part.pairs is None else [part.pairs[row] for row in rows]
+        return tokenizer.encode([part.texts[row] for row in rows], pairs)
+
+    return tokenise
 
 
 def _list_head_sizes(job: Job, shape: Architecture) -> tuple[int, ...]:

@@ -41,6 +41,10 @@ _BATCHES = 2
 Key = tuple[LayerShape, int]  # of each layer of a small model, and how many there are
 
 
+def _nothing(texts: int) -> None:
+    """Prepare nothing: token ids are what the engine is given."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRequest:
     """What a table is measured for.
@@ -53,6 +57,8 @@ class TableRequest:
         threads: threads of one call.
         lengths: tokens of calibration texts, int64 `[texts]`.
         head_sizes: smaller sizes of a head to measure too, rising.
+        prepare: what is done with so many texts before each call, tokenising: it is timed too, and
+            leaves the caches as a service finds them.
     """
 
     architecture: Architecture
@@ -62,6 +68,7 @@ class TableRequest:
     threads: int
     lengths: NDArray[np.int64]
     head_sizes: tuple[int, ...] = ()
+    prepare: Callable[[int], object] = _nothing
 
 
 def measure_table(
@@ -104,7 +111,7 @@ def measure_table(
             with progress.task("latency table", len(batches)) as advance:
                 workloads = {}
                 for name, parts in batches.items():
-                    seconds = _time(engines, parts, threads=request.threads, clock=clock)
+                    seconds = _time(request, engines, parts, clock=clock)
                     parts_of = _Parts(seconds, replace(shape, heads=0, ffn=0))
                     workloads[name] = replace(
                         _split(parts_of, head_widths, neuron_widths),
@@ -196,14 +203,15 @@ def _open_small(
 
 
 def _time(
+    request: TableRequest,
     engines: Mapping[Key, Engine],
     batches: Sequence[Batch],
     *,
-    threads: int,
     clock: Clock,
 ) -> dict[Key, float]:
     def call(engine: Engine) -> None:
         for batch in batches:
+            request.prepare(len(batch))
             engine.run(batch)
 
     names = {str(place): key for place, key in enumerate(engines)}
@@ -218,7 +226,7 @@ def _time(
         most_rounds=_ROUNDS * 5 // 4,
         warmups=2,
         clock=clock,
-        probe=HostProbe(threads=threads, clock=clock),
+        probe=HostProbe(threads=request.threads, clock=clock),
     )
     return {key: samples[name].median_s / len(batches) for name, key in names.items()}
 
