@@ -32,6 +32,7 @@ _LOST_SPREAD = 0.4
 
 _TEMPERATURES = np.exp(np.linspace(np.log(0.2), np.log(20.0), 93))
 _DRAWS = 32  # truths a row; in equal steps through its probabilities, so that few are enough
+_MOST = 2_000_000  # truths of all rows: of so many rows counting says enough
 _GOLDEN = 0.6180339887498949
 
 
@@ -83,11 +84,13 @@ def draw_truths(probabilities: Probabilities) -> Classes:
         probabilities: float64 `[rows, classes]`.
 
     Returns:
-        int64 `[32, rows]`; the same for the same probabilities: nothing is left to chance.
+        int64 `[draws, rows]`, 32 draws or, of more than 62,500 rows, fewer; the same for the same
+        probabilities: nothing is left to chance.
     """
     rows = len(probabilities)
+    draws = max(1, min(_DRAWS, _MOST // max(1, rows)))
     shifts = np.arange(rows) * _GOLDEN % 1.0  # steps of different rows do not coincide
-    places = (np.arange(_DRAWS)[:, None] + shifts) / _DRAWS
+    places = (np.arange(draws)[:, None] + shifts) / draws
     edges = probabilities.cumsum(axis=1)
     edges[:, -1] = 1.0
     return np.stack([(row[:, None] >= edges).sum(axis=1) for row in places]).astype(np.int64)

@@ -54,6 +54,14 @@ def test_drawn_truths_stand_in_the_proportion_of_the_probabilities() -> None:
     np.testing.assert_array_equal(truths, draw_truths(chances))
 
 
+def test_so_many_rows_get_fewer_draws_each() -> None:
+    chances = np.tile([0.25, 0.75], (100_000, 1))
+    truths = draw_truths(chances)
+    assert truths.shape == (20, 100_000)
+    assert truths.mean() == pytest.approx(0.75, abs=1e-3)
+    assert draw_truths(chances[:0]).shape == (32, 0)
+
+
 def test_few_rows_leave_it_to_what_was_foreseen_and_many_to_what_was_counted() -> None:
     prior = 1 - 0.75 * 0.01
     few = shrink(Estimate(1.01, 0.05), 0.99, trials=50)
