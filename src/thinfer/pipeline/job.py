@@ -22,7 +22,7 @@ from thinfer.pipeline.workspace import Workspace
 from thinfer.quality.floor import Floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import measure_quality
-from thinfer.quality.verdict import margin_cleared, would_hold
+from thinfer.quality.verdict import estimate, margin_cleared, would_hold
 from thinfer.text.batch import Batch
 from thinfer.text.tokenizer import Tokenizer
 
@@ -136,6 +136,27 @@ class Job:
                 margin_se=margin_se,
             )
         )
+
+    def estimate_floors(self, answers: Answers) -> list[dict[str, Any]]:
+        """Give what the floors ask about, as it is estimated on `dev`, as JSON.
+
+        Args:
+            answers: int64 `[dev rows]`, of a compressed form.
+
+        Returns:
+            `expr`, `value` (for a relative floor, the share of the original's that is kept) and
+            `error`, its standard error; floors that these rows cannot show are left out.
+        """
+        rows = {"truth": self.sets.dev.truth, "original": self.original_dev, "candidate": answers}
+        found = [
+            (floor.expr, estimate(floor, **rows, labels=self.labels, truths=self.dev_truths))
+            for floor in self.floors
+        ]
+        return [
+            {"expr": expr, "value": item.ratio, "error": item.error}
+            for expr, item in found
+            if item is not None
+        ]
 
     def unprovable_floors(self, answers: Answers) -> tuple[str, ...]:
         """Give the floors that a test set of this size would hardly prove, as the user wrote them.

@@ -90,11 +90,14 @@ def judge_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> None:
         candidate.facts["refused"] = f"parity: {error}"
         return
     candidate.facts["dev_metrics"] = job.measure(job.sets.dev, answers)
+    candidate.facts["dev_estimates"] = estimates = job.estimate_floors(answers)
     missed = job.missed_floors(answers)
     if missed:
-        candidate.facts["refused"] = (
-            f"on dev, {', '.join(missed)} is not cleared by one paired standard error"
-        )
+        known = {
+            item["expr"]: f" ({item['value']:.2%} ± {item['error']:.2%})" for item in estimates
+        }
+        names = ", ".join(f"{expr}{known.get(expr, '')}" for expr in missed)
+        candidate.facts["refused"] = f"on dev, {names} is not cleared by one standard error"
 
 
 def _answers_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> Answers:

@@ -132,8 +132,13 @@ def retention_of(
         key: which metric.
 
     Returns:
-        1.0 where both are equal; None where either is missing or the original's is 0.
+        What was estimated, where a relative floor asks about it; else what was counted: 1.0 where
+        both are equal, None where either is missing or the original's is 0.
     """
+    for item in row.get("dev_estimates") or ():
+        floor = read_floor(item)
+        if floor.relative and floor.key == key:
+            return float(item["value"])
     kept = metric_of(row.get("dev_metrics"), key)
     # Who was dropped early answered some rows of dev only: the original's own on those rows count.
     whole = metric_of(row.get("original_dev_metrics") or original.get("dev_metrics"), key)

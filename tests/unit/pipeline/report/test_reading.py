@@ -61,6 +61,19 @@ def test_retention_is_to_the_original_on_dev_and_never_on_test() -> None:
     assert retention_of(agreement, original, MetricKey(metric="agreement")) == 0.99
 
 
+def test_what_was_estimated_for_a_relative_floor_stands_before_what_was_counted() -> None:
+    original = {"dev_metrics": {"accuracy": 0.8, "macro_f1": 0.8}}
+    row = {
+        "dev_metrics": {"accuracy": 0.88, "macro_f1": 0.4},
+        "dev_estimates": [
+            {"expr": "accuracy>=99.5%", "value": 0.997, "error": 0.002},
+            {"expr": "macro_f1>=0.3", "value": 0.4, "error": 0.01},
+        ],
+    }
+    assert retention_of(row, original, MetricKey(metric="accuracy")) == 0.997
+    assert retention_of(row, original, MetricKey(metric="macro_f1")) == 0.5
+
+
 def test_metrics_with_a_floor_come_first_and_once() -> None:
     views = [read_floor({"expr": text}) for text in ("macro_f1>=99%", "macro_f1>=0.5")]
     assert [key.title for key in metrics_to_draw(views)] == ["macro_f1", "accuracy"]
