@@ -94,7 +94,8 @@ def judge_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> None:
     missed = job.missed_floors(answers)
     if missed:
         known = {
-            item["expr"]: f" ({item['value']:.2%} ± {item['error']:.2%})" for item in estimates
+            item["expr"]: f" (estimated {item['value']:.2%} ± {item['error']:.2%})"
+            for item in estimates
         }
         names = ", ".join(f"{expr}{known.get(expr, '')}" for expr in missed)
         candidate.facts["refused"] = f"on dev, {names} is not cleared by one standard error"

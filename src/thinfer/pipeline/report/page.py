@@ -114,8 +114,8 @@ _FLOORS_NOTE = (
 _FRONT_NOTE = (
     "Up is better, right is faster. Measured on dev, which chooses; test only judges the one "
     "that was chosen. What a floor asks about is estimated: right answers are counted, and weighed "
-    "with how sure the original was of the answers that changed. A triangle on the edge lies further out than the drawing. The arrow keys go "
-    "from point to point."
+    "with how sure the original was of the answers that changed. A triangle on the edge lies "
+    "further out than the drawing. The arrow keys go from point to point."
 )
 _EARLY_NOTE = (
     " Small points were dropped early: they answered some rows of dev only, and their speed is "
