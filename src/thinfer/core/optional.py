@@ -13,6 +13,7 @@ __all__ = ["EXTRAS", "is_available", "require"]
 
 # Which extra of ours brings a library; a contract test holds this against pyproject.toml.
 EXTRAS = {
+    "ctranslate2": "peers",
     "nncf": "openvino",
     "onnx": "compress",
     "openvino": "openvino",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thinfer.core.optional import require
 from thinfer.engine.base import Engine, EngineInfo, check_batch
 from thinfer.errors import EngineError
 from thinfer.nn.checkpoint import Checkpoint
@@ -36,12 +36,8 @@ def open_ctranslate2(checkpoint: Checkpoint, folder: Path, threads: int) -> Engi
         EngineError: the library is not installed, or cannot load the model.
         DataError: the layers differ in width.
     """
-    try:
-        library: Any = import_module("ctranslate2")
-        converters: Any = import_module("ctranslate2.converters")
-    except ImportError as error:
-        what = "the peer 'ctranslate2' needs the library of that name"
-        raise EngineError(what, got=str(error), do="pip install ctranslate2") from error
+    library: Any = require("ctranslate2")
+    converters: Any = require("ctranslate2.converters")
     if checkpoint.architecture.position_offset:
         what = "CTranslate2 is given BERT and ERNIE models here"
         raise EngineError(what, got="a RoBERTa model, whose positions begin elsewhere")

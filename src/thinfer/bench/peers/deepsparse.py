@@ -28,7 +28,34 @@ __all__ = ["PYTHON", "open_deepsparse"]
 
 PYTHON = "THINFER_DEEPSPARSE_PYTHON"
 _OPSET = 13
-_WORKER = Path(__file__).with_name("deepsparse_worker.py")
+# Reads calls from stdin: two little-endian int64 (rows, length), then three int64 arrays
+# [rows, length]; answers on stdout with two int64 (rows, classes) and the float32 logits. One model
+# is compiled for each shape, as the library wants it. It greets on stdout, which is kept from it.
+_WORKER = """
+import os, sys
+answers = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)
+import deepsparse, numpy
+calls, models = sys.stdin.buffer, {}
+path, threads, inputs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+answers.write(deepsparse.__version__.encode().ljust(16)[:16])
+answers.flush()
+while True:
+    head = calls.read(16)
+    if len(head) < 16:
+        break
+    shape = tuple(map(int, numpy.frombuffer(head, "<i8")))
+    size = shape[0] * shape[1] * 8
+    feeds = [numpy.frombuffer(calls.read(size), "<i8").reshape(shape).copy() for _ in range(3)]
+    if shape not in models:
+        models[shape] = deepsparse.compile_model(
+            path, batch_size=shape[0], num_cores=threads, input_shapes=[list(shape)] * inputs
+        )
+    logits = numpy.ascontiguousarray(models[shape].run(feeds[:inputs])[0], dtype="<f4")
+    answers.write(numpy.array(logits.shape, "<i8").tobytes())
+    answers.write(logits.tobytes())
+    answers.flush()
+"""
 _INSTALL = (
     f"make an environment with deepsparse==1.8.0 and numpy<2, and name its Python in {PYTHON}"
 )
@@ -54,7 +81,7 @@ def open_deepsparse(checkpoint: Checkpoint, folder: Path, threads: int) -> Engin
     spec = _write_traced(checkpoint, folder, names)
     log = folder / "deepsparse.log"
     path = str(folder / spec.files[0])
-    process = _start([python, str(_WORKER), path, str(threads), str(len(names))], log)
+    process = _start([python, "-I", "-c", _WORKER, path, str(threads), str(len(names))], log)
     return _DeepSparse(checkpoint, spec, process, log, threads=threads)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from thinfer.bench.peers.files import write_transformers
+from thinfer.core.optional import require
 from thinfer.engine.base import Engine, Precision
 from thinfer.engine.transformers import TransformersEngine
 from thinfer.errors import EngineError
@@ -62,7 +62,7 @@ def to_bf16(model: Any) -> Any:  # noqa: ANN401 - a transformers model has no ty
 def compile_model(model: Any) -> Any:  # noqa: ANN401
     """Compile for shapes that change from call to call; the first call takes seconds."""
     with _without_farewells():  # its back end is imported at the first call
-        import_module("torch._inductor.compile_fx")
+        require("torch._inductor.compile_fx")
     return torch.compile(model, dynamic=True)
 
 
@@ -74,9 +74,9 @@ def quantise(model: Any) -> Any:  # noqa: ANN401
     """
     try:
         with _without_farewells():
-            tool: Any = import_module("torch.ao.quantization")
+            tool: Any = require("torch.ao.quantization")
             return tool.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
-    except (ImportError, RuntimeError) as error:
+    except RuntimeError as error:
         what = "PyTorch cannot quantise here"
         raise EngineError(what, got=str(error)[:300]) from error
 

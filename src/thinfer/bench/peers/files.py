@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from onnxruntime.quantization import quantize_dynamic
 
-from thinfer.core.optional import require
 from thinfer.engine.base import Engine, EngineSpec, Precision
 from thinfer.engine.registry import open_engine_folder
 from thinfer.export.graph import build_graph
@@ -57,14 +57,13 @@ def write_onnx(checkpoint: Checkpoint, folder: Path) -> EngineSpec:
 
 def write_dynamic_int8(checkpoint: Checkpoint, folder: Path) -> EngineSpec:
     """Let ONNX Runtime's own tool quantise that graph, with nothing set."""
-    quantization = require("onnxruntime.quantization")
     spec = write_onnx(checkpoint, folder)
     plain = (folder / "model.onnx").rename(folder / "plain.onnx")
     said = logging.getLogger()
     level = said.level
     said.setLevel(logging.ERROR)  # it advises a pre-processing that free shapes forbid
     try:
-        quantization.quantize_dynamic(plain, folder / "model.onnx")
+        quantize_dynamic(plain, folder / "model.onnx")
     finally:
         said.setLevel(level)
     plain.unlink()

@@ -106,9 +106,7 @@ PEERS: Mapping[str, Peer] = {
         help="OpenVINO INT8 by NNCF, calibrated on drawn ids: for time, not for answers",
         open=open_files(openvino("int8")),
     ),
-    "ctranslate2": Peer(
-        help="CTranslate2 INT8; wants 'pip install ctranslate2'", open=open_ctranslate2
-    ),
+    "ctranslate2": Peer(help="CTranslate2 INT8; wants the extra 'peers'", open=open_ctranslate2),
     "deepsparse": Peer(
         help=f"DeepSparse 1.8 FP32; wants an interpreter of its own in {PYTHON}",
         open=open_deepsparse,
