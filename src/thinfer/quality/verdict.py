@@ -217,10 +217,12 @@ def estimate(
     counted = _count(floor, truth, original, candidate, labels)
     if counted is None or truths is None or not is_foreseeable(floor):
         return counted
+    if np.array_equal(original, candidate):
+        return counted
     draws = len(truths)
     many = (truths.reshape(-1), np.tile(original, draws), np.tile(candidate, draws))
     foreseen = _count(floor, *many, labels)
-    if foreseen is None or np.array_equal(original, candidate):
+    if foreseen is None:
         return counted
     rows = {"truth": truth, "original": original, "candidate": candidate}
     trials = count_pairs(floor, labels=labels, **rows).trials

@@ -63,7 +63,7 @@ def test_a_recalling_call_goes_before_each_timed_one_and_is_not_timed() -> None:
         clock=stage.clock,
         probe=ScriptedProbe([]),
         warmups=0,
-        recall={name: lambda name=name: stage.play(name.upper(), 9.0) for name in "ab"},  # type: ignore[misc]
+        recall={name: lambda name=name: stage.play(name.upper(), 9.0) for name in "ab"},  # type: ignore[misc]  # as above
     )
     assert "".join(stage.log) == "AaBb" + "BbAa"
     assert {samples.seconds for samples in found.values()} == {(1.0, 1.0)}

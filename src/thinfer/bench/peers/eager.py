@@ -59,14 +59,14 @@ def to_bf16(model: Any) -> Any:  # noqa: ANN401 - a transformers model has no ty
     return model.to(torch.bfloat16)
 
 
-def compile_model(model: Any) -> Any:  # noqa: ANN401
+def compile_model(model: Any) -> Any:  # noqa: ANN401 - as above
     """Compile for shapes that change from call to call; the first call takes seconds."""
     with _without_farewells():  # its back end is imported at the first call
         require("torch._inductor.compile_fx")
     return torch.compile(model, dynamic=True)
 
 
-def quantise(model: Any) -> Any:  # noqa: ANN401
+def quantise(model: Any) -> Any:  # noqa: ANN401 - as above
     """Quantise every linear layer: INT8 weights, activations rounded as they come.
 
     Raises:
