@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.engines import draw_model
 from benchmarks.record import run_tool
-from benchmarks.settings import RealSet, Settings
+from benchmarks.settings import RealSet, Settings, write_rows
 from thinfer.architecture import LayerShape
 from thinfer.bundle import (
     LAYOUT,
@@ -39,6 +39,9 @@ from thinfer.text.tokenizer import Tokenizer
 __all__ = ["Forms", "write_drawn", "write_fake", "write_nothing", "write_pruned"]
 
 
+_CALIBRATION = 300  # texts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
     """One model on disk.
@@ -62,18 +65,20 @@ class Forms:
     facts: dict[str, Any]
 
 
-def write_drawn(settings: Settings, shape: str, root: Path, calibrate: Path) -> Forms:
-    """Write a model of drawn weights; its chosen form is INT8, calibrated on a file.
+def write_drawn(settings: Settings, shape: str, root: Path, item: RealSet) -> Forms:
+    """Write a model of drawn weights; its chosen form is INT8, calibrated on texts of a set.
 
     Args:
         settings: where the teacher lies whose tokenizer it has.
         shape: a name of `benchmarks.engines.SHAPES`.
         root: an empty folder.
-        calibrate: texts.
+        item: the set; some hundred of its training texts are used.
     """
     checkpoint = draw_model(settings, shape)
     teacher, chosen = root / "teacher", root / "chosen"
     save_checkpoint(checkpoint, teacher)
+    calibrate = root / "calibrate.jsonl"
+    write_rows(calibrate, settings.corpus(item, "train", most=_CALIBRATION))
     engine = "onnxruntime" if available_engines()["native"] else "native"
     words = ("--engine", engine, "--precision", "int8", "--calibrate", calibrate)
     run_tool("pack", teacher, "--out", chosen, *words, "--threads", settings.threads)
