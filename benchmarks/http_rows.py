@@ -139,18 +139,22 @@ class Row:
 def compare_rows(own: Row, best: Row, peers: Sequence[Row], *, seed: int) -> dict[str, Any]:
     """Give ratios to the best peer, round by round; rounds that one of both failed are left out.
 
+    The best is the peer of the highest capacity; at rest and within the limit it is, in each
+    round, whichever peer did best there.
+
     Args:
         own: whose ratios these are.
         best: the peer of the highest capacity.
-        peers: all; the highest rate within the limit is that of any of them.
+        peers: all of them.
         seed: resamples the rounds.
     """
     within = [
         max((row.found[number].rate or 0.0 for row in peers), default=0.0) or np.nan
         for number in range(len(own.found))
     ]
+    at_rest = np.min([_quantiles(row, "quiet", 0.5) for row in peers], axis=0)
     pairs = {
-        "p50 at rest": (_quantiles(own, "quiet", 0.5), _quantiles(best, "quiet", 0.5)),
+        "p50 at rest": (_quantiles(own, "quiet", 0.5), at_rest),
         "p99 at 80 %": (_quantiles(own, "busy", 0.99), _quantiles(best, "busy", 0.99)),
         "capacity": (own.rates(BUSY), best.rates(BUSY)),
         "rate within the limit": ([item.rate or np.nan for item in own.found], within),
