@@ -33,7 +33,8 @@ def make_app(model: Model, *, is_serial: bool) -> FastAPI:
     turn = asyncio.Lock() if is_serial else nullcontext()
 
     def answer(text: str) -> dict[str, Any]:
-        return model.run([text], [model.encode(text)])[0]
+        answers: list[dict[str, Any]] = model.run([text], [model.encode(text)])
+        return answers[0]
 
     @app.post("/check")
     async def check(question: Question) -> dict[str, Any]:

@@ -41,7 +41,9 @@ class Api(litserve.LitAPI):
 
     def predict(self, x: list[Item]) -> list[Answer]:
         """Answer a batch."""
-        return self._model.run([text for text, _ in x], [encoded for _, encoded in x])
+        texts, encoded = [text for text, _ in x], [tokens for _, tokens in x]
+        answers: list[Answer] = self._model.run(texts, encoded)
+        return answers
 
     def unbatch(self, output: list[Answer]) -> list[Answer]:
         """Give the answers one by one."""
