@@ -59,11 +59,11 @@ class Service:
 
 
 def start_thinfer(
-    bundle: Path, *, threads: int, name: str = "thinfer"
+    bundle: Path, *, threads: int, name: str = "thinfer", options: tuple[str, ...] = ()
 ) -> AbstractContextManager[Service]:
     """Serve a bundle with `thinfer serve`."""
     argv = [sys.executable, "-m", "thinfer", "serve", str(bundle), "--threads", str(threads)]
-    return _running(name, argv, threads=threads)
+    return _running(name, [*argv, *options], threads=threads)
 
 
 def start_transformers(teacher: Path, *, threads: int) -> AbstractContextManager[Service]:

@@ -28,7 +28,8 @@ __all__ = ["LoadPlan", "run_closed_loop", "run_open_loop", "run_punctually"]
 
 MOST_REQUESTS = 1_000_000
 MOST_SECONDS = 3_600.0
-MOST_CONNECTIONS = 512  # `select` knows no file above number 1023
+MOST_CONNECTIONS = 4_096
+_MOST_SELECTED = 512  # `select` knows no file above number 1023
 _HTTP_OK = 200
 T = TypeVar("T")
 
@@ -82,14 +83,16 @@ class LoadPlan:
             raise UserError(what, expected=expected)
 
 
-def run_punctually(main: Coroutine[Any, Any, T]) -> T:
+def run_punctually(main: Coroutine[Any, Any, T], *, connections: int = 1) -> T:
     """Run one of the loops where timers are exact.
 
     asyncio's usual selector on Linux waits in whole milliseconds, rounded up, which every request
-    of an open loop would be late by. `select` counts microseconds.
+    of an open loop would be late by. `select` counts microseconds, but not to more than some 500
+    connections: then it is the usual one.
 
     Args:
         main: a loop that was not started yet.
+        connections: that it will have open.
 
     Returns:
         What it gives.
@@ -98,7 +101,8 @@ def run_punctually(main: Coroutine[Any, Any, T]) -> T:
     def make_loop() -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
+    factory = make_loop if connections <= _MOST_SELECTED else None
+    with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
 
 

@@ -112,7 +112,8 @@ def hold_rate(
     whole = request.warmup + seconds
     due = draw_arrivals(request.pattern, rate=rate, seconds=whole, burst=request.burst, rng=rng)
     plan = request.plan(requests=max(1, len(due)), seconds=whole + grace, warmup=request.warmup)
-    return run_punctually(run_open_loop(plan, due=due, clock=clock))
+    loop = run_open_loop(plan, due=due, clock=clock)
+    return run_punctually(loop, connections=request.connections)
 
 
 def check_answers(request: LoadRequest, *, clock: Clock) -> None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "serve": "thinfer.cli.serve:serve",
     "load": "thinfer.cli.load:command",
     "plan": "thinfer.cli.plan:command",
+    "swap": "thinfer.cli.swap:command",
     "inspect": "thinfer.cli.inspect:command",
     "verify": "thinfer.cli.verify:command",
     "doctor": "thinfer.cli.doctor:command",

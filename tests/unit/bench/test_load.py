@@ -195,6 +195,8 @@ def test_the_punctual_loop_runs_a_whole_run() -> None:
     server = Server()
     with in_thread(server) as port:
         plan = replace(PLAN, port=port)
-        result = run_punctually(run_open_loop(plan, due=[0.0, 0.01], clock=SystemClock()))
-    assert result.statuses == {"200": 2}
-    assert result.generator_share > 0
+        for connections in (2, 4000):  # so many are beyond what `select` can watch
+            loop = run_open_loop(plan, due=[0.0, 0.01], clock=SystemClock())
+            result = run_punctually(loop, connections=connections)
+            assert result.statuses == {"200": 2}
+            assert result.generator_share > 0
