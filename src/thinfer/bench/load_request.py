@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from thinfer.bench.arrivals import draw_arrivals
-from thinfer.bench.load import LoadPlan, run_closed_loop, run_open_loop, run_punctually
+from thinfer.bench.arrivals import PATTERNS, draw_arrivals
+from thinfer.bench.load import (
+    MOST_REQUESTS,
+    MOST_SECONDS,
+    LoadPlan,
+    run_closed_loop,
+    run_open_loop,
+    run_punctually,
+)
 from thinfer.bench.outcome import LoadResult
+from thinfer.bench.saturation import FEWEST_STEPS
 from thinfer.bench.target import Target
 from thinfer.core.clock import Clock
 from thinfer.errors import UserError
@@ -57,6 +66,28 @@ class LoadRequest:
     seed: int = 0
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     allow_remote: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pattern not in PATTERNS:
+            what = f"there is no pattern '{self.pattern}'"
+            raise UserError(what, expected=", ".join(PATTERNS))
+        whole = self.warmup + self.seconds
+        good = (
+            0 < self.seconds <= MOST_SECONDS
+            and 0 <= self.warmup <= MOST_SECONDS
+            and 0 < self.limit_ms < math.inf
+            and self.burst >= 1
+            and self.steps >= FEWEST_STEPS
+            and (self.rate is None or 0 < self.rate * whole <= MOST_REQUESTS)
+        )
+        if not good:
+            what = "the load makes no sense"
+            expected = (
+                f"seconds up to {MOST_SECONDS:.0f}, a latency above 0, {FEWEST_STEPS} steps or "
+                f"more, and a rate that makes no more than {MOST_REQUESTS} requests"
+            )
+            raise UserError(what, expected=expected)
+        self.plan(requests=1, seconds=1.0)  # refuses the rest before anything is sent
 
     def plan(
         self,

@@ -11,6 +11,7 @@ from thinfer.errors import UserError
 
 __all__ = ["Saturation", "Step", "find_saturation"]
 
+FEWEST_STEPS = 3  # one rate that passes, one that does not, and a confirmation
 Stage = Literal["grow", "shrink", "narrow", "confirm"]
 _MOST_HALVINGS = 5  # below a start that was itself below what one caller alone was answered
 _FIRST_DROP, _MOST_DROP = 0.05, 0.4  # below a rate whose confirmation failed; doubled each time
@@ -109,7 +110,9 @@ def find_saturation(
     Raises:
         UserError: a number makes no sense.
     """
-    if not (0 < start < math.inf and most_steps >= 3 and 0 < tolerance < 1 and limit_ms > 0):
+    if not (
+        0 < start < math.inf and most_steps >= FEWEST_STEPS and 0 < tolerance < 1 and limit_ms > 0
+    ):
         what = "the search for the saturation makes no sense"
         expected = "a start and a limit above 0, 3 or more steps, a tolerance between 0 and 1"
         raise UserError(what, expected=expected)
