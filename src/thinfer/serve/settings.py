@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +25,7 @@ class ServeSettings(BaseSettings):
         port: 0 takes a free one.
         engine: a name of the manifest; the chosen engine when absent.
         threads: of one engine call; the usable cores when absent.
+        workers: processes that answer behind one socket.
         engine_workers: engine calls that may run side by side, on the same weights.
         max_queue: texts that may wait for the engine; more are answered with 429.
         max_batch_tokens: tokens of one engine call.
@@ -52,6 +53,7 @@ class ServeSettings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     engine: str | None = None
     threads: int | None = Field(default=None, ge=1)
+    workers: int = Field(default=1, ge=1, le=256)
     engine_workers: int = Field(default=1, ge=1, le=64)
     max_queue: int = Field(default=512, ge=1)
     max_batch_tokens: int = Field(default=4096, ge=1)
@@ -71,6 +73,7 @@ class ServeSettings(BaseSettings):
     arm_max_slowdown: float = Field(default=3.0, gt=1)
     compare_share: float = Field(default=0.1, ge=0, le=1)
     access_log: bool = False
+    place: str | None = None  # given by the process that starts several workers, never by a user
 
     @model_validator(mode="after")
     def _check_limits_together(self) -> Self:
@@ -80,8 +83,20 @@ class ServeSettings(BaseSettings):
         return self
 
     def describe(self) -> str:
-        """Give the resolved settings as one line of JSON; secret fields come out masked."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
+        """Give the resolved settings as one line of JSON; none of them is a secret."""
+        return json.dumps(self.model_dump(mode="json", exclude={"place"}), ensure_ascii=False)
+
+    def as_environment(self, *, without: Collection[str]) -> dict[str, str]:
+        """Give the settings as variables that `load_settings` reads in another process.
+
+        Args:
+            without: names of settings to leave out.
+        """
+        found = self.model_dump(mode="json", exclude_none=True, exclude=set(without))
+        return {
+            f"THINFER_SERVE_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in found.items()
+        }
 
 
 def load_settings(flags: Mapping[str, object]) -> ServeSettings:
