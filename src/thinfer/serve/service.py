@@ -13,14 +13,15 @@ from thinfer.classifier import Classifier, Prediction
 from thinfer.core.clock import Clock
 from thinfer.errors import ThinferError
 from thinfer.serve.batcher import Batcher, BatchLimits
-from thinfer.serve.errors import ClientGoneError, InvalidBodyError, NotReadyError
+from thinfer.serve.errors import ClientGoneError, NotReadyError, TooManyWindowsError
 from thinfer.serve.lifecycle import Lifecycle
-from thinfer.serve.middleware import trace_of
+from thinfer.serve.middleware import Trace, trace_of
 from thinfer.serve.observe import Metrics
 from thinfer.serve.router import Router, Version
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.ticket import Logits, Permit, Ticket
-from thinfer.text.tokenizer import Encoding
+from thinfer.text.encoding import Encoding
+from thinfer.text.long_text import LongText
 
 __all__ = ["Answered", "Service", "build_service"]
 
@@ -45,11 +46,7 @@ class Answered:
 
     def predictions(self) -> list[Prediction]:
         """Give label and scores of each text."""
-        return self.version.classifier.to_predictions(
-            self.logits,
-            truncated=self.encoded.truncated,
-            tokens=self.encoded.batch.lengths,
-        )
+        return self.version.classifier.to_predictions(self.logits, self.encoded)
 
 
 class Service:
@@ -66,6 +63,9 @@ class Service:
         self, router: Router, settings: ServeSettings, *, metrics: Metrics, clock: Clock
     ) -> None:
         self.router, self.settings, self.metrics = router, settings, metrics
+        # Fixed at the start: another version of the model keeps its name.
+        folder = router.current.classifier.bundle.path.resolve().name
+        self.model_name = settings.model_name or folder or "model"
         self.lifecycle = Lifecycle()
         self._clock = clock
         self._probe: asyncio.Task[None] | None = None
@@ -76,7 +76,7 @@ class Service:
         texts: Sequence[str],
         *,
         pairs: Sequence[str] | None = None,
-        may_truncate: bool = True,
+        long_text: LongText | None = None,
     ) -> Answered:
         """Answer one request, one text or many, under the same rule of admission.
 
@@ -84,33 +84,30 @@ class Service:
             request: whose client may leave.
             texts: at least one.
             pairs: of the same length as the texts.
-            may_truncate: whether a text that is too long may be cut.
+            long_text: what becomes of a text that is too long; the bundle's own rule when absent.
 
         Returns:
             The logits and the version that gave them.
 
         Raises:
-            InvalidBodyError: a text is too long and may not be cut.
             ClientGoneError: the client left first.
         """
         version = self.router.choose()
         trace = trace_of(request.scope)
         trace.version = version.name
         with version.batcher.admit(len(texts)) as permit:
-            encoded = await self._tokenize(version, texts, pairs=pairs)
-            truncated = int(np.count_nonzero(encoded.truncated))
-            if truncated and not may_truncate:
-                what = f"{truncated} of the texts are too long, and 'truncate' is false"
-                expected = f"at most {version.classifier.tokenizer.max_length} tokens"
-                raise InvalidBodyError(what, expected=expected)
+            encoded = await self._tokenize(version, texts, pairs=pairs, long_text=long_text)
+            if len(encoded.batch) > len(texts):
+                self._check_windows(encoded)
+                version.batcher.admit_more(permit, len(encoded.batch) - len(texts))
             ticket = version.batcher.submit(encoded.batch, permit)
             try:
                 logits = await _wait(ticket, request)
             finally:
                 version.batcher.leave(ticket)
-        trace.truncated = truncated
-        self._count(ticket, truncated=truncated, unknown=int(encoded.unknown.sum()))
-        return Answered(version=version, logits=logits, encoded=encoded)
+        self._count(ticket, encoded, trace)
+        pooled = version.classifier.pool(logits, encoded)
+        return Answered(version=version, logits=pooled, encoded=encoded)
 
     async def check_ready(self) -> None:
         """Return when a real inference through the queue worked in time.
@@ -143,24 +140,48 @@ class Service:
         finally:
             version.batcher.leave(ticket)
 
+    def _check_windows(self, encoded: Encoding) -> None:
+        """Let pass what has few windows.
+
+        Raises:
+            TooManyWindowsError: a text needs more than the settings allow.
+        """
+        most, allowed = int(encoded.windows.max()), self.settings.max_windows
+        if most > allowed:
+            what = "a text is too long to be read in windows"
+            do = "send it in parts, or let it be cut"
+            raise TooManyWindowsError(what, expected=f"at most {allowed}", got=str(most), do=do)
+
     async def _tokenize(
-        self, version: Version, texts: Sequence[str], *, pairs: Sequence[str] | None
+        self,
+        version: Version,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None,
+        long_text: LongText | None,
     ) -> Encoding:
         started = self._clock.monotonic()
         encode = version.classifier.tokenizer.encode
+        rule = long_text or version.classifier.long_text
         characters = sum(map(len, texts)) + sum(map(len, pairs or ()))
         if characters <= INLINE_CHARACTERS:
-            encoded = encode(texts, pairs)
+            encoded = encode(texts, pairs, long_text=rule)
         else:
-            encoded = await asyncio.to_thread(encode, texts, pairs)
+            encoded = await asyncio.to_thread(encode, texts, pairs, long_text=rule)
         self.metrics.tokenize_seconds.observe(self._clock.monotonic() - started)
         return encoded
 
-    def _count(self, ticket: Ticket, *, truncated: int, unknown: int) -> None:
-        self.metrics.texts.inc(len(ticket.lengths))
-        self.metrics.tokens.inc(sum(ticket.lengths))
-        self.metrics.truncated.inc(truncated)
-        self.metrics.unknown.inc(unknown)
+    def _count(self, ticket: Ticket, encoded: Encoding, trace: Trace) -> None:
+        trace.truncated = int(np.count_nonzero(encoded.truncated))
+        trace.tokens, trace.tokens_total = sum(ticket.lengths), int(encoded.totals.sum())
+        self.metrics.texts.inc(len(encoded.windows))
+        self.metrics.tokens.inc(trace.tokens)
+        self.metrics.truncated.inc(trace.truncated)
+        self.metrics.unknown.inc(int(encoded.unknown.sum()))
+        if len(ticket.lengths) > len(encoded.windows):
+            windows = encoded.windows[encoded.windows > 1]
+            self.metrics.windowed.inc(len(windows))
+            self.metrics.windows.inc(int(windows.sum()))
         self.metrics.queue_seconds.observe(ticket.queue_s)
         self.metrics.infer_seconds.observe(ticket.infer_s)
 
