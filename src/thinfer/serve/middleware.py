@@ -29,6 +29,7 @@ class Trace:
         tokens: tokens that were run.
         tokens_total: tokens that the texts have.
         closes: whether the connection shall end with this answer.
+        is_routed: whether the router has chosen the version for this request.
     """
 
     version: str
@@ -38,6 +39,7 @@ class Trace:
     tokens: int = 0
     tokens_total: int = 0
     closes: bool = False
+    is_routed: bool = False
 
 
 def trace_of(scope: Scope) -> Trace:
@@ -102,6 +104,8 @@ class Observe:
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(route, outcome).inc()
         self._metrics.request_seconds.observe(seconds)
+        if trace.is_routed:
+            self._metrics.version_requests.labels(trace.version, outcome).inc()
         if outcome == "refused":
             self._metrics.refused.labels(trace.reason or "other").inc()
         if self._has_log:

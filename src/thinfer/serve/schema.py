@@ -201,6 +201,9 @@ def read_body(cls: type[Body], raw: bytes) -> Body:
             what = "the body is not valid JSON"
             raise MalformedError(what, expected="UTF-8 encoded JSON", got=first["msg"]) from None
         name = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            what = "the body has a field that is not known"
+            raise InvalidBodyError(what, expected=f"fields {sorted(cls.model_fields)}") from None
         if name not in cls.expected:
             what = "the body is not a JSON object"
             raise InvalidBodyError(what, expected=f"fields {sorted(cls.model_fields)}") from None

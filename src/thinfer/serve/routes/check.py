@@ -7,8 +7,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from thinfer.serve.routes.describe import WORK, Page, add_route
-from thinfer.serve.routes.read import receive_body
+from thinfer.serve.describe import WORK, Page, add_route
+from thinfer.serve.reading import read_json
 from thinfer.serve.schema import CheckBody, read_query_fields
 from thinfer.serve.service import Service
 
@@ -52,8 +52,7 @@ def add_check(router: APIRouter, service: Service) -> None:
 
     async def check_body(request: Request) -> Response:
         with service.lifecycle.work():
-            timeout_s = service.settings.body_timeout_s
-            body = await receive_body(request, CheckBody, timeout_s=timeout_s)
+            body = await read_json(request, CheckBody, settings=service.settings)
             return await _check(service, request, body=body)
 
     query = Page(

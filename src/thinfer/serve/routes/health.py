@@ -10,9 +10,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import thinfer
 from thinfer.core.codec import to_json
+from thinfer.serve.describe import PROBES, Page, add_route
 from thinfer.serve.errors import WorkerStoppedError
-from thinfer.serve.routes.describe import PROBES, Page, add_route
 from thinfer.serve.service import Service
+from thinfer.serve.version import Version
 
 __all__ = ["add_health", "check_alive"]
 
@@ -73,7 +74,7 @@ def add_health(router: APIRouter, service: Service) -> None:
     """
 
     async def livez() -> Response:
-        check_alive(service)
+        check_alive(service.router.current)
         return JSONResponse({"status": "alive"})
 
     async def readyz() -> Response:
@@ -120,16 +121,16 @@ def add_health(router: APIRouter, service: Service) -> None:
     add_route(router, "GET /info", info, page=facts)
 
 
-def check_alive(service: Service) -> None:
-    """Let pass while the process can still work.
+def check_alive(version: Version) -> None:
+    """Let pass while a version can still work.
 
     Args:
-        service: whose engine's worker is asked.
+        version: whose engine's worker is asked.
 
     Raises:
         WorkerStoppedError: the worker has ended, and nothing brings it back.
     """
-    if not service.router.current.batcher.is_alive:
+    if not version.batcher.is_alive:
         what = "the engine's worker has ended"
         raise WorkerStoppedError(what, do="restart the process")
 

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from thinfer.classifier import Prediction
+from thinfer.serve.describe import WORK, Page, add_route
 from thinfer.serve.errors import NotFoundError
-from thinfer.serve.routes.describe import WORK, Page, add_route
-from thinfer.serve.routes.read import receive_body
+from thinfer.serve.reading import read_json
 from thinfer.serve.schema import LONG_TEXT, LongTextFields
 from thinfer.serve.service import Service
 
@@ -108,9 +108,10 @@ def add_moderations(router: APIRouter, service: Service) -> None:
 
     async def moderate(request: Request) -> Response:
         with service.lifecycle.work():
-            timeout_s = service.settings.body_timeout_s
-            body = await receive_body(request, ModerationsBody, timeout_s=timeout_s)
-            check_normal(service.router.current.classifier.bundle.manifest.normal_label)
+            body = await read_json(request, ModerationsBody, settings=service.settings)
+            loaded = [version.classifier for version in service.router.loaded.values()]
+            names = [classifier.bundle.manifest.normal_label for classifier in loaded]
+            check_normal(next((name for name in names if name is not None), None))
             texts = (body.input,) if isinstance(body.input, str) else tuple(body.input)
             rule = body.to_rule(overlap=service.settings.window_overlap)
             answered = await service.classify(request, texts, long_text=rule)
@@ -136,7 +137,7 @@ def add_moderations(router: APIRouter, service: Service) -> None:
             "one text": {"input": "win a free phone now"},
             "texts": {"input": ["win a free phone now", "see you at six"]},
         },
-        statuses=(404, *WORK),
+        statuses=WORK,
         error=ApiErrorAnswer,
     )
     add_route(router, "POST /v1/moderations", moderate, page=page)

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import thinfer
+from thinfer.serve.describe import PROBES, WORK, Page, add_route, path_parameter
 from thinfer.serve.errors import NotFoundError, UnsupportedEncodingError
-from thinfer.serve.routes.describe import PROBES, WORK, Page, add_route, path_parameter
+from thinfer.serve.reading import read_json
 from thinfer.serve.routes.health import check_alive
-from thinfer.serve.routes.read import receive_body
 from thinfer.serve.routes.tensors import (
     InferBody,
     list_tensors,
@@ -25,6 +25,7 @@ from thinfer.serve.routes.tensors import (
     write_outputs,
 )
 from thinfer.serve.service import Service
+from thinfer.serve.version import Version
 
 __all__ = ["add_oip"]
 
@@ -131,7 +132,7 @@ class _Routes:
 
     async def live(self) -> Response:
         """Say whether the process can still work."""
-        check_alive(self._service)
+        check_alive(self._service.router.current)
         return JSONResponse({"live": True})
 
     async def ready(self) -> Response:
@@ -141,12 +142,11 @@ class _Routes:
 
     async def model(self, request: Request) -> Response:
         """Describe the model."""
-        self._find(request)
-        classifier = self._service.router.current.classifier
+        classifier = self._find(request).classifier
         inputs, outputs = list_tensors(len(classifier.labels))
         answer = {
             "name": self._service.model_name,
-            "versions": list(self._versions()),
+            "versions": list(self._service.router.loaded),
             "platform": f"thinfer_{classifier.engine.info.name}",
             "inputs": inputs,
             "outputs": outputs,
@@ -158,8 +158,8 @@ class _Routes:
         return JSONResponse(answer)
 
     async def model_ready(self, request: Request) -> Response:
-        """Say whether a real inference works now."""
-        self._find(request)
+        """Say whether a real inference works now, and whether the version's worker can work."""
+        check_alive(self._find(request))
         await self._service.check_ready()
         return JSONResponse({"name": self._service.model_name, "ready": True})
 
@@ -170,17 +170,20 @@ class _Routes:
             UnsupportedEncodingError: the body holds binary tensors.
         """
         with self._service.lifecycle.work():
+            use = request.path_params.get("version")
             self._find(request)
             settings = self._service.settings
             if BINARY_HEADER in request.headers:
                 what = "tensors in binary form are not read"
                 raise UnsupportedEncodingError(what, expected="data in the JSON itself")
-            body = await receive_body(request, InferBody, timeout_s=settings.body_timeout_s)
+            body = await read_json(request, InferBody, settings=settings)
             (texts, pairs), outputs = read_texts(body), read_outputs(body)
             rule = None
             if body.parameters is not None:
                 rule = body.parameters.to_rule(overlap=settings.window_overlap)
-            answered = await self._service.classify(request, texts, pairs=pairs, long_text=rule)
+            answered = await self._service.classify(
+                request, texts, pairs=pairs, long_text=rule, use=use
+            )
             answer: dict[str, object] = {
                 "model_name": self._service.model_name,
                 "model_version": answered.version.name,
@@ -190,22 +193,18 @@ class _Routes:
             answer["outputs"] = write_outputs(answered, outputs)
             return JSONResponse(answer)
 
-    def _versions(self) -> tuple[str, ...]:
-        return (self._service.router.current.name,)
-
-    def _find(self, request: Request) -> None:
-        """Let pass the names that there are.
+    def _find(self, request: Request) -> Version:
+        """Give the version of the path, the current one where it names none.
 
         Raises:
-            NotFoundError: no such model, or no such version of it.
+            NotFoundError: no such model.
         """
+        router = self._service.router
         if request.path_params["name"] != self._service.model_name:
             what = "there is no such model"
             raise NotFoundError(what, expected=self._service.model_name)
-        version = request.path_params.get("version")
-        if version is not None and version not in self._versions():
-            what = "the model has no such version"
-            raise NotFoundError(what, expected=" or ".join(self._versions()))
+        name = request.path_params.get("version")
+        return router.current if name is None else router.find(name)
 
 
 _SERVER = Page(
@@ -267,6 +266,6 @@ def _pages(parameters: list[dict[str, object]]) -> dict[str, Page]:
                 "long texts": {"inputs": [TEXTS], "parameters": {"long_text": "windows"}},
             },
             parameters=parameters,
-            statuses=(404, *WORK),
+            statuses=WORK,
         ),
     }

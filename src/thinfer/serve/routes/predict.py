@@ -7,8 +7,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from thinfer.serve.routes.describe import WORK, Page, add_route
-from thinfer.serve.routes.read import receive_body
+from thinfer.serve.describe import WORK, Page, add_route
+from thinfer.serve.reading import read_json
 from thinfer.serve.schema import PredictBody, split_inputs
 from thinfer.serve.service import Answered, Service
 
@@ -48,8 +48,7 @@ def add_predict(router: APIRouter, service: Service) -> None:
 
     async def predict(request: Request) -> Response:
         with service.lifecycle.work():
-            timeout_s = service.settings.body_timeout_s
-            body = await receive_body(request, PredictBody, timeout_s=timeout_s)
+            body = await read_json(request, PredictBody, settings=service.settings)
             texts, pairs = split_inputs(body)
             rule = body.to_rule(overlap=service.settings.window_overlap)
             answered = await service.classify(request, texts, pairs=pairs, long_text=rule)

@@ -13,17 +13,21 @@ from starlette.responses import JSONResponse, Response
 
 from thinfer.serve.schema import RequestBody
 
-__all__ = ["PROBES", "WORK", "ErrorAnswer", "Page", "add_route", "path_parameter"]
+__all__ = ["ADMIN", "PROBES", "WORK", "ErrorAnswer", "Page", "add_route", "path_parameter"]
 
 # The statuses with which a route for work, and one that only looks, may refuse.
-WORK = (400, 408, 413, 415, 422, 429, 500, 503)
+WORK = (400, 401, 404, 408, 413, 415, 422, 429, 500, 503)
 PROBES = (503,)
+ADMIN = (401, 403, 404, 409)
 
 REASONS: Mapping[int, str] = MappingProxyType(
     {
         400: "Malformed: not JSON, not UTF-8, nested too deep, or a key twice",
+        401: "The key is missing or wrong",
+        403: "The service was started without an admin key",
         404: "No such model or version, or the model has not what the route needs",
         408: "The body did not arrive in time",
+        409: "The versions cannot do this now, or another bundle is being loaded",
         413: "The body is too large, or holds too many texts or windows",
         415: "The body is compressed, or holds binary tensors",
         422: "A field is missing or wrong, or a text is too long where none may be",

@@ -9,19 +9,20 @@ from starlette.requests import ClientDisconnect, Request
 
 from thinfer.serve.errors import ClientGoneError, SlowBodyError, UnsupportedEncodingError
 from thinfer.serve.schema import RequestBody, read_body
+from thinfer.serve.settings import ServeSettings
 
-__all__ = ["receive_body"]
+__all__ = ["read_json"]
 
 Body = TypeVar("Body", bound=RequestBody)
 
 
-async def receive_body(request: Request, cls: type[Body], *, timeout_s: float) -> Body:
+async def read_json(request: Request, cls: type[Body], *, settings: ServeSettings) -> Body:
     """Read the body in its time.
 
     Args:
-        request: whose body has not been read.
+        request: whose body it is.
         cls: what it should be.
-        timeout_s: for the last byte to arrive.
+        settings: give the time.
 
     Returns:
         The checked body.
@@ -36,11 +37,12 @@ async def receive_body(request: Request, cls: type[Body], *, timeout_s: float) -
         what = "the body is compressed"
         raise UnsupportedEncodingError(what, expected="a plain body", got=encoding[:40])
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(settings.body_timeout_s):
             raw = await request.body()
     except TimeoutError:
         what = "the body did not arrive in time"
-        raise SlowBodyError(what, expected=f"within {timeout_s:g} s") from None
+        expected = f"within {settings.body_timeout_s:g} s"
+        raise SlowBodyError(what, expected=expected) from None
     except ClientDisconnect:
         what = "the client left before its body was complete"
         raise ClientGoneError(what) from None
