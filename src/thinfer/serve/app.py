@@ -120,7 +120,7 @@ def answer_error(scope: Scope, error: Exception) -> Response:
         headers["retry-after"] = "1"
     if answer.outcome == "failed":
         logger.error("%s: %s", answer.kind, known)
-    body = _error_body(request, str(known), answer.kind)
+    body = _error_body(scope, str(known), answer.kind)
     return JSONResponse(body, status_code=answer.status, headers=headers)
 
 
@@ -129,18 +129,18 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return await _answer_bug(request, error)
     kinds = {404: "not_found", 405: "method_not_allowed"}
-    body = _error_body(request, error.detail, kinds.get(error.status_code, "invalid"))
+    body = _error_body(request.scope, error.detail, kinds.get(error.status_code, "invalid"))
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:
     """Answer an error nobody foresaw; the server logs its trace, the client sees no detail."""
     del error
-    return JSONResponse(_error_body(request, "internal error", "internal"), status_code=500)
+    return JSONResponse(_error_body(request.scope, "internal error", "internal"), status_code=500)
 
 
-def _error_body(request: Request, message: str, kind: str) -> dict[str, object]:
+def _error_body(scope: Scope, message: str, kind: str) -> dict[str, object]:
     """Give the body of a refusal; clients of the OpenAI API look for an object."""
-    if request.scope["path"].startswith("/v1/"):
+    if scope["path"].startswith("/v1/"):
         return {"error": {"message": message, "type": kind, "param": None, "code": kind}}
     return {"error": message, "error_type": kind}

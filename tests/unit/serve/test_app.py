@@ -89,7 +89,7 @@ def test_odd_texts_are_answered_like_any_other(shared: Harness, text: str) -> No
 def test_what_is_not_there_is_said_in_the_same_form(shared: Harness) -> None:
     cases = [
         ("GET", "/nope", 404, "not_found"),
-        ("GET", "/admin/versions", 404, "not_found"),
+        ("GET", "/admin/versions", 401, "unauthorized"),
         ("GET", "/docs", 404, "not_found"),
         ("DELETE", "/check", 405, "method_not_allowed"),
         ("GET", "/predict", 405, "method_not_allowed"),
@@ -133,7 +133,9 @@ def test_the_description_of_the_api_names_the_routes_and_their_bodies(shared: Ha
     names = [model, f"{model}/ready", f"{model}/infer"]
     names += [name.replace(model, f"{model}/versions/{{version}}") for name in names]
     names += ["/check", "/predict", "/v1/moderations", "/livez", "/readyz", "/health", "/metrics"]
-    assert {"/info", "/v2", "/v2/health/live", "/v2/health/ready", *names} == set(paths)
+    names += ["/info", "/v2", "/v2/health/live", "/v2/health/ready"]
+    names += [f"/admin/{name}" for name in ("versions", "versions/{name}", "rollback", "split")]
+    assert set(names) == set(paths)
     schema = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert {"inputs", "truncate", "raw_scores", "long_text", "top_k"} < set(schema["properties"])
 
