@@ -34,9 +34,7 @@ def serve(
     max_body_bytes: Annotated[
         int | None, typer.Option(help="Longest request body. [8388608]")
     ] = None,
-    max_windows: Annotated[
-        int | None, typer.Option(help="Windows of one long text. [64]")
-    ] = None,
+    max_windows: Annotated[int | None, typer.Option(help="Windows of one long text. [64]")] = None,
     model_name: Annotated[
         str | None, typer.Option(help="Name of the model in /v2. [the bundle's folder]")
     ] = None,

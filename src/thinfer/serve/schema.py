@@ -212,7 +212,7 @@ def read_body(cls: type[Body], raw: bytes) -> Body:
         raise InvalidBodyError(what, expected=cls.expected[name]) from None
     if raw.count(b":") > 1:  # with one colon there is one key
         # Read a second time, for the first reader keeps the last of equal keys and says nothing;
-        # it has made sure that the nesting is shallow. Numbers may be too long for Python: not read.
+        # it has made sure that the nesting is shallow. Numbers may be too long for Python.
         json.loads(raw, object_pairs_hook=_refuse_twice, parse_int=len, parse_float=len)
     return body
 

@@ -1,4 +1,4 @@
-"""Texts longer than the model reads: refused, cut at an end or in the middle, or read in windows."""
+"""Texts longer than the model reads: refused, cut, or read in windows and pooled."""
 
 from __future__ import annotations
 
@@ -102,9 +102,10 @@ def pool_windows(
     """Give one row of logits a text.
 
     `mean` is the mean of the logits. `max` is the strongest finding: with one label a text, the
-    row of the window that is least `normal` (or, without a normal label, of the surest window),
-    so that the scores still sum to 1; with several labels a text, each label's highest logit, and
-    the normal label's lowest.
+    row of the window where a finding is furthest ahead of the normal label (or, without a normal
+    label, of the surest window), so that the scores still sum to 1 and a text is a finding where
+    any window is; with several labels a text, each label's highest logit, and the normal label's
+    lowest.
 
     Args:
         logits: float32 `[sequences, classes]`.
@@ -128,7 +129,8 @@ def pool_windows(
             if normal is not None:
                 pooled[text, normal] = logits[rows, normal].min()
         elif normal is not None:
-            pooled[text] = logits[rows][scores[rows, normal].argmin()]
+            findings = np.delete(logits[rows], normal, axis=1).max(axis=1)
+            pooled[text] = logits[rows][(findings - logits[rows, normal]).argmax()]
         else:
             pooled[text] = logits[rows][scores[rows].max(axis=1).argmax()]
     return pooled

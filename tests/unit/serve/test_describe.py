@@ -11,6 +11,8 @@ import pytest
 from tests.support.bundles import make_fake_bundle
 from tests.support.serving import Harness, serving
 
+Document = dict[str, Any]
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
@@ -21,17 +23,17 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 
 @pytest.fixture(scope="module")
-def document(shared: Harness) -> Any:  # noqa: ANN401 - JSON is what it is
+def document(shared: Harness) -> Document:
     return shared.client.get("/openapi.json").json()
 
 
-def operations(document: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def operations(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             yield path, method, operation
 
 
-def test_no_reference_leads_nowhere(document: Any) -> None:
+def test_no_reference_leads_nowhere(document: Document) -> None:
     def walk(value: object) -> Iterator[str]:
         if isinstance(value, dict):
             if isinstance(value.get("$ref"), str):
@@ -49,7 +51,7 @@ def test_no_reference_leads_nowhere(document: Any) -> None:
     assert "$defs" not in json.dumps(document)
 
 
-def test_every_route_describes_its_answer_and_its_parameters(document: Any) -> None:
+def test_every_route_describes_its_answer_and_its_parameters(document: Document) -> None:
     for path, method, operation in operations(document):
         assert operation["summary"], path
         content = operation["responses"]["200"].get("content", {})
@@ -58,19 +60,17 @@ def test_every_route_describes_its_answer_and_its_parameters(document: Any) -> N
             assert content["application/json"]["schema"], path
         names = {item["name"] for item in operation.get("parameters", ()) if item["in"] == "path"}
         assert names == {part[1:-1] for part in path.split("/") if part.startswith("{")}
-        if method == "post":
+        if method == "post" and not path.startswith("/admin/"):
             for status in ("400", "413", "415", "422", "429", "503"):
                 assert "application/json" in operation["responses"][status]["content"], path
 
 
-def test_every_example_of_a_body_is_answered(shared: Harness, document: Any) -> None:
+def test_every_example_of_a_body_is_answered(shared: Harness, document: Document) -> None:
     seen = 0
     for path, method, operation in operations(document):
-        if method != "post":
+        if method != "post" or path.startswith("/admin/"):
             continue
-        found = path.replace("{name}", "moderation").replace(
-            "{version}", shared.classifier.version
-        )
+        found = path.replace("{name}", "moderation").replace("{version}", shared.classifier.version)
         examples = operation["requestBody"]["content"]["application/json"]["examples"]
         for name, example in examples.items():
             seen += 1

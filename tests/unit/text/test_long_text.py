@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import get_args
 
@@ -10,6 +11,8 @@ import pytest
 import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 from tests.support.bundles import CLS, SEP, tokenizer_json
 from thinfer.errors import DataError, UserError
@@ -84,7 +87,7 @@ def test_windows_are_full_miss_nothing_and_overlap_enough(text: str, overlap: fl
     encoder = TOKENIZER.with_max_length(12)
     starts = window_starts(encoder, numbers, overlap)
     assert (starts[0], starts[-1]) == (0, len(ids) - ROOM)
-    assert all(1 <= later - start <= step for start, later in zip(starts, starts[1:], strict=False))
+    assert all(1 <= later - start <= step for start, later in itertools.pairwise(starts))
 
 
 def window_starts(tokenizer: Tokenizer, numbers: list[int], overlap: float) -> list[int]:
@@ -145,7 +148,9 @@ def test_what_may_not_be_is_refused() -> None:
 LOGITS = np.array([[1, 0, 0], [5, 1, 0], [0, 3, 1], [4, 0, 2]], dtype=np.float32)
 
 
-def pool(pooling: Pooling, *, normal: int | None, is_multi_label: bool = False) -> list[list[float]]:
+def pool(
+    pooling: Pooling, *, normal: int | None, is_multi_label: bool = False
+) -> list[list[float]]:
     exps = np.exp(LOGITS)
     scores = exps / exps.sum(axis=1, keepdims=True)
     pooled = pool_windows(
@@ -165,8 +170,21 @@ def test_mean_is_the_mean_of_the_logits() -> None:
     assert pool("mean", normal=0) == [[1, 0, 0], [3, pytest.approx(4 / 3), 1]]
 
 
-def test_max_takes_the_window_that_is_least_normal() -> None:
+def test_max_takes_the_window_where_a_finding_is_furthest_ahead_of_normal() -> None:
     assert pool("max", normal=0) == [[1, 0, 0], [0, 3, 1]]
+
+
+@given(hnp.arrays(np.float32, (5, 3), elements=st.floats(-5, 5, width=32)), st.integers(0, 2))
+def test_with_max_a_text_is_a_finding_where_any_window_is(
+    logits: NDArray[np.float32], normal: int
+) -> None:
+    windows = np.array([5])
+    (row,) = pool_windows(
+        logits, logits, windows=windows, pooling="max", normal=normal, is_multi_label=False
+    )
+    others = [label for label in range(3) if label != normal]
+    is_found = (logits[:, others].max(axis=1) > logits[:, normal]).any()
+    assert (row[others].max() > row[normal]) == is_found
 
 
 def test_max_without_a_normal_label_takes_the_surest_window() -> None:

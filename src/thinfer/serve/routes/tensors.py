@@ -139,9 +139,7 @@ def write_outputs(answered: Answered, names: tuple[str, ...]) -> list[dict[str, 
     for name in names:
         datatype, is_wide, fill = OUTPUTS[name]
         shape = [size, classes] if is_wide else [size]
-        tensors.append(
-            {"name": name, "datatype": datatype, "shape": shape, "data": fill(answered)}
-        )
+        tensors.append({"name": name, "datatype": datatype, "shape": shape, "data": fill(answered)})
     return tensors
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.serving import Harness, serving
+from thinfer.text.long_text import Policy
 
 LONG = "a b c d e f g h i j k l m n o p q r s t u v w x y z"
 
@@ -57,7 +58,7 @@ def test_top_k_gives_the_first_of_all(shared: Harness) -> None:
     ],
 )
 def test_the_words_of_text_embeddings_inference_say_what_is_cut(
-    shared: Harness, fields: dict[str, Any], policy: Any
+    shared: Harness, fields: dict[str, Any], policy: Policy
 ) -> None:
     (expected,) = shared.classifier.predict([LONG], long_text=policy)
     found = {row["label"]: row["score"] for row in ask(shared, inputs=LONG, **fields)}
@@ -86,9 +87,13 @@ def test_details_say_how_much_was_read(shared: Harness) -> None:
 
 def test_raw_scores_of_windows_are_the_pooled_logits(shared: Harness) -> None:
     fields = {"long_text": "windows", "pooling": "mean"}
-    raw = {row["label"]: row["score"] for row in ask(shared, inputs=LONG, raw_scores=True, **fields)}
+    raw = {
+        row["label"]: row["score"] for row in ask(shared, inputs=LONG, raw_scores=True, **fields)
+    }
     tokenizer, classifier = shared.classifier.tokenizer, shared.classifier
     ids = tokenizer.encode_bare([LONG])[0]
-    windows = ["".join(tokenizer.token(token) + " " for token in part) for part in (ids[:22], ids[4:])]
+    windows = [
+        "".join(tokenizer.token(token) + " " for token in part) for part in (ids[:22], ids[4:])
+    ]
     mean = classifier.logits(windows).mean(axis=0)
     assert raw == pytest.approx(dict(zip(classifier.labels, mean.tolist(), strict=True)))
