@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -22,6 +23,7 @@ from thinfer.serve.errors import InvalidBodyError, MalformedError
 from thinfer.text.long_text import LongText, Policy, Pooling
 
 __all__ = [
+    "WHOLE",
     "CheckBody",
     "LongTextFields",
     "PredictBody",
@@ -35,6 +37,14 @@ __all__ = [
 Texts = tuple[str, ...]
 Pair = Annotated[list[StrictStr], Field(min_length=2, max_length=2)]
 Alone = Annotated[list[StrictStr], Field(min_length=1, max_length=1)]
+
+
+def _drop_zero_fraction(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# In JSON Schema 1.0 is an integer too. Stands last, or the limits before it would not be described.
+WHOLE = BeforeValidator(_drop_zero_fraction)
 
 LONG_TEXT: Mapping[str, str] = MappingProxyType(
     {
@@ -145,7 +155,7 @@ class PredictBody(LongTextFields):
         default=None, description="Which end of a text that is too long is cut off."
     )
     raw_scores: StrictBool = Field(default=False, description="Logits, not probabilities.")
-    top_k: Annotated[StrictInt, Field(ge=1)] | None = Field(
+    top_k: Annotated[StrictInt, Field(ge=1), WHOLE] | None = Field(
         default=None, description="So many labels, the best first; by default all."
     )
     details: StrictBool = Field(

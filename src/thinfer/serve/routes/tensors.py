@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from thinfer.serve.errors import InvalidBodyError, UnsupportedEncodingError
-from thinfer.serve.schema import LongTextFields, RequestBody
+from thinfer.serve.schema import WHOLE, LongTextFields, RequestBody
 from thinfer.serve.service import Answered
 
 __all__ = ["InferBody", "list_tensors", "read_outputs", "read_texts", "write_outputs"]
 
 Texts = tuple[str, ...]
-Size = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
+Size = Annotated[StrictInt, Field(ge=1, le=2**31 - 1), WHOLE]
 PAIR = "text_pair"
 
 
