@@ -42,6 +42,9 @@ def command(
 
     The service loads the bundle beside the present one, verifies every byte, runs its golden set
     and compares its speed. Only then it switches; a bundle that fails changes nothing.
+
+    Raises:
+        UserError: more than one change is asked for, or the service refuses it.
     """
     from thinfer.cli.remote import ask_admin
     from thinfer.serve.keys import read_key
@@ -77,9 +80,11 @@ def _describe(answer: Mapping[str, Any]) -> str:
     if "versions" not in answer:
         changed = "" if answer.get("changed", True) else " (it answered before)"
         lines = [f"{answer['version']} answers now{changed}; before: {answer['previous'] or '-'}"]
-        for word in ("added", "removed"):
-            if names := answer.get(f"labels_{word}"):
-                lines.append(f"labels {word}: {', '.join(names)}")
+        lines += [
+            f"labels {word}: {', '.join(names)}"
+            for word in ("added", "removed")
+            if (names := answer.get(f"labels_{word}"))
+        ]
         return "\n".join(lines)
     rows = [
         (
