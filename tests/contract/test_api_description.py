@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -33,6 +35,10 @@ ALWAYS = [
 ]
 EXAMPLES = 20
 # What the description alone cannot say: which bundles, versions, sizes and shares there are.
+STAY_OPEN = {
+    *("/livez", "/readyz", "/health", "/metrics", "/info"),
+    *("/v2/health/live", "/v2/health/ready"),
+}
 BETWEEN_FIELDS = ("'pooling' is given without windows", "disagree", "too long", "a pair of texts")
 OPEN_ENDED = ("/admin/", "/v2/models/")
 
@@ -45,7 +51,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
         yield harness
 
 
-def ask(harness: Harness, case: Case) -> httpx2.Response:
+def ask(harness: Harness, case: Case[Any]) -> httpx2.Response:
     headers = {"authorization": f"Bearer {ADMIN_KEY}"} if "/admin" in case.path else {}
     kwargs = case.as_transport_kwargs(base_url="http://testserver", headers=headers)
     prepared = requests.Request(**kwargs).prepare()
@@ -58,7 +64,7 @@ def ask(harness: Harness, case: Case) -> httpx2.Response:
 
 def plan_operations(
     harness: Harness, mode: GenerationMode
-) -> Iterator[tuple[APIOperation, dict[str, str] | None]]:
+) -> Iterator[tuple[APIOperation[Any, Any, Any, Any], dict[str, str] | None]]:
     """Each operation with the names of its path: any ones, and those that there really are."""
     real = {"name": "moderation", "version": harness.classifier.version}
     document = harness.client.get("/openapi.json").json()
@@ -74,7 +80,7 @@ def plan_operations(
 
 def check_operation(
     harness: Harness,
-    operation: APIOperation,
+    operation: APIOperation[Any, Any, Any, Any],
     *,
     mode: GenerationMode,
     names: dict[str, str] | None,
@@ -92,7 +98,7 @@ def check_operation(
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode, path_parameters=names))
-    def check(case: Case) -> None:
+    def check(case: Case[Any]) -> None:
         answer = ask(harness, case)
         statuses[answer.status_code] += 1
         case.validate_response(answer, checks=checks)
@@ -113,3 +119,24 @@ def test_every_route_keeps_to_its_description(served: Harness, mode: GenerationM
         check_operation(served, operation, mode=mode, names=names, statuses=statuses)
     assert {"POST /check", "POST /predict", "POST /v1/moderations"} <= asked
     assert statuses[422 if mode is GenerationMode.NEGATIVE else 200] > 50, statuses
+
+
+def test_with_a_serve_key_every_route_for_work_asks_for_it(tmp_path: Path) -> None:
+    key = tmp_path / "serve.key"
+    key.write_text("the-serve-key-of-the-tests")
+    with serving(tmp_path, settings={"serve_key_file": key}) as harness:
+        paths = harness.client.get("/openapi.json").json()["paths"]
+        asked = 0
+        for path, item in paths.items():
+            if path in STAY_OPEN:
+                continue
+            for method, operation in item.items():
+                asked += 1
+                for headers in ({}, {"authorization": "Bearer wrong"}):
+                    answer = harness.client.request(method, path, headers=headers)
+                    assert answer.status_code == 401, path
+                assert "401" in operation["responses"], path
+        assert asked >= 15
+        headers = {"authorization": "Bearer the-serve-key-of-the-tests"}
+        assert harness.client.get("/check?content=a", headers=headers).status_code == 200
+        assert harness.client.get("/admin/versions", headers=headers).status_code == 401

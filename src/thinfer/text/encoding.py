@@ -54,5 +54,6 @@ def sum_windows(values: Ids, windows: Ids) -> Ids:
     """
     if len(values) == len(windows):
         return values
-    sums = np.concatenate([[0], np.cumsum(values)])
-    return np.diff(sums[np.concatenate([[0], np.cumsum(windows)])]).astype(np.int64)
+    sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    totals: Ids = np.diff(sums[np.concatenate([[0], np.cumsum(windows)])])
+    return totals

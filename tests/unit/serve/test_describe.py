@@ -24,7 +24,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 @pytest.fixture(scope="module")
 def document(shared: Harness) -> Document:
-    return shared.client.get("/openapi.json").json()
+    found: Document = shared.client.get("/openapi.json").json()
+    return found
 
 
 def operations(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -92,8 +92,8 @@ def test_pairs_are_cut_but_not_read_in_windows(shared: Harness) -> None:
         (expected,) = shared.classifier.predict([LONG], ["x y"], long_text=policy)
         body = {"content": LONG, "pair": "x y", "long_text": policy}
         assert shared.client.post("/check", json=body).json()["probability"] == expected.score
-    body = {"inputs": [[LONG, "x y"]], "long_text": "windows"}
-    refused = shared.client.post("/predict", json=body)
+    pair = {"inputs": [[LONG, "x y"]], "long_text": "windows"}
+    refused = shared.client.post("/predict", json=pair)
     assert (refused.status_code, refused.json()["error_type"]) == (422, "invalid")
     assert "pair" in refused.json()["error"]
 
@@ -111,8 +111,8 @@ def test_windows_are_counted_and_bounded(tmp_path: Path) -> None:
             body = {"content": text, "long_text": "windows"}
             refused = harness.client.post("/check", json=body)
             assert (refused.status_code, refused.json()["error_type"]) == (413, "too_many_windows")
-        body = {"inputs": [fits, fits], "long_text": "windows"}
-        refused = harness.client.post("/predict", json=body)
+        both = {"inputs": [fits, fits], "long_text": "windows"}
+        refused = harness.client.post("/predict", json=both)
         assert (refused.status_code, refused.json()["error_type"]) == (413, "too_many_texts")
         samples = harness.samples()
         assert samples["thinfer_texts_total"] == 1

@@ -211,6 +211,7 @@ _SERVER = Page(
     summary="Name and version of the server",
     answer=ServerAnswer,
     example={"name": "thinfer", "version": thinfer.__version__, "extensions": []},
+    statuses=(401,),
 )
 _LIVE = Page(
     summary="Whether the process can still work",
@@ -229,7 +230,7 @@ _READY = Page(
 def _pages(parameters: list[dict[str, object]]) -> dict[str, Page]:
     """Give the descriptions of a model's routes, with or without the version in the path."""
     inputs, outputs = list_tensors(3)
-    described = {**HEAD, "inputs": inputs, "outputs": outputs}
+    described: dict[str, object] = {**HEAD, "inputs": inputs, "outputs": outputs}
     described["parameters"] = {"labels": ["normal", "spam", "abuse"], "max_length": 128}
     tensors = [
         {"name": "label", "datatype": "BYTES", "shape": [2], "data": ["spam", "normal"]},
@@ -242,14 +243,14 @@ def _pages(parameters: list[dict[str, object]]) -> dict[str, Page]:
             answer=ModelAnswer,
             example=described,
             parameters=parameters,
-            statuses=(404,),
+            statuses=(401, 404),
         ),
         "ready": Page(
             summary="Whether a real inference works now",
             answer=ModelReadyAnswer,
             example={"name": "moderation", "ready": True},
             parameters=parameters,
-            statuses=(404, *PROBES),
+            statuses=(401, 404, *PROBES),
         ),
         "infer": Page(
             summary="Classify the texts of a BYTES tensor",

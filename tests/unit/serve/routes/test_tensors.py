@@ -10,7 +10,8 @@ TEXT = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}
 def test_logits_are_given_only_where_they_are_asked_for() -> None:
     names = [output["name"] for output in list_tensors(2)[1]]
     assert names[-1] == "logits"
-    for outputs in (None, []):
+    nothing: tuple[list[str] | None, ...] = (None, [])
+    for outputs in nothing:
         body = InferBody.model_validate({"inputs": [TEXT], "outputs": outputs})
         assert list(read_outputs(body)) == names[:-1]
     asked = InferBody.model_validate({"inputs": [TEXT], "outputs": [{"name": "logits"}]})
