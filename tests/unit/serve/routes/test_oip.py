@@ -179,3 +179,24 @@ def test_its_routes_are_counted_by_their_template(tmp_path: Path) -> None:
         route = "/v2/models/{name}"
         assert samples[f'{name}{{outcome="ok",route="{route}/infer"}}'] == 1
         assert samples[f'{name}{{outcome="invalid",route="{route}"}}'] == 2
+
+
+def test_the_version_in_the_path_answers_whatever_else_is_asked(tmp_path: Path) -> None:
+    with serving(tmp_path) as harness:
+        first = harness.service.router.current.name
+        other = harness.load(harness.make_bundle(1), activate=False)["version"]
+        body = {"inputs": [tensor(["a", "b", "c"])], "outputs": [{"name": "logits"}]}
+        rows = {}
+        for use in (first, other):
+            path = f"/v2/models/bundle/versions/{use}"
+            headers = {"x-thinfer-use": first}
+            answer = harness.client.post(f"{path}/infer", json=body, headers=headers)
+            assert answer.headers["x-thinfer-version"] == answer.json()["model_version"] == use
+            rows[use] = answer.json()["outputs"][0]["data"]
+            assert harness.client.get(f"{path}/ready").json()["ready"] is True
+        assert rows[first] != rows[other]
+        assert harness.client.get("/v2/models/bundle").json()["versions"] == [first, other]
+        wanted = harness.client.post(
+            "/v2/models/bundle/infer", json=body, headers={"x-thinfer-use": other}
+        )
+        assert wanted.json()["outputs"][0]["data"] == rows[other]
