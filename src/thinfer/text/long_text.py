@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,13 @@ class LongText:
     overlap: float = 0.25
 
     def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("policy", self.policy, get_args(Policy)),
+            ("pooling", self.pooling, (*get_args(Pooling), None)),
+        ):
+            if value not in allowed:
+                what = f"there is no such {name} for long texts"
+                raise UserError(what, expected=f"one of {list(allowed)}", got=repr(value)[:40])
         if not 0.0 <= self.overlap <= MOST_OVERLAP:
             what = "windows cannot overlap so much"
             raise UserError(what, expected=f"0 … {MOST_OVERLAP}", got=str(self.overlap))

@@ -140,6 +140,9 @@ def test_what_may_not_be_is_refused() -> None:
         TOKENIZER.encode(["a " * 11], ["b"], long_text=LongText(policy="windows"))
     short = TOKENIZER.encode(["a"], ["b"], long_text=LongText(policy="windows"))
     assert len(short.batch) == 1
+    for wrong in ({"policy": "window"}, {"policy": None}, {"pooling": "sum"}):
+        with pytest.raises(UserError, match="no such p"):
+            LongText(**wrong)  # type: ignore[arg-type]
     for overlap in (-0.1, 0.91, float("nan")):
         with pytest.raises(UserError, match="overlap"):
             LongText(overlap=overlap)
