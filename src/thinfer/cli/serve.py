@@ -38,6 +38,10 @@ def serve(
     max_body_bytes: Annotated[
         int | None, typer.Option(help="Longest request body. [8388608]")
     ] = None,
+    max_windows: Annotated[int | None, typer.Option(help="Windows of one long text. [64]")] = None,
+    model_name: Annotated[
+        str | None, typer.Option(help="Name of the model in /v2. [the bundle's folder]")
+    ] = None,
 ) -> None:
     """Serve a bundle over HTTP until SIGTERM.
 
@@ -68,6 +72,8 @@ def serve(
             "max_queue": max_queue,
             "max_batch_tokens": max_batch_tokens,
             "max_body_bytes": max_body_bytes,
+            "max_windows": max_windows,
+            "model_name": model_name,
         }
     )
     logging.basicConfig(

@@ -54,6 +54,8 @@ class Metrics:
         self.texts = counter("texts", "Texts answered")
         self.tokens = counter("tokens", "Tokens of the texts answered")
         self.truncated = counter("truncated_texts", "Texts cut to the maximum length")
+        self.windowed = counter("windowed_texts", "Texts read in several windows")
+        self.windows = counter("windows", "Windows of the texts read in several")
         self.unknown = counter("unknown_tokens", "Tokens that the vocabulary does not know")
         self.tokenize_seconds = histogram("tokenize_seconds", "Tokenising a request", SECONDS)
         self.queue_seconds = histogram("queue_seconds", "A request's wait for the engine", SECONDS)

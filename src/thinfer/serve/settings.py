@@ -31,6 +31,9 @@ class ServeSettings(BaseSettings):
         max_batch_tokens: tokens of one engine call.
         max_batch_texts: texts of one engine call.
         max_body_bytes: of a request's body; more is answered with 413.
+        max_windows: of one text that is read in windows; a longer text is answered with 413.
+        window_overlap: share of a window that its neighbour reads too, at least.
+        model_name: in the paths of the Open Inference Protocol; the bundle's folder when absent.
         head_timeout_s: for a request's line and headers to arrive.
         body_timeout_s: for a body to arrive.
         ready_timeout_s: for the inference that readiness makes.
@@ -47,7 +50,9 @@ class ServeSettings(BaseSettings):
         access_log: one line a request, without its query and body.
     """
 
-    model_config = SettingsConfigDict(env_prefix="THINFER_SERVE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="THINFER_SERVE_", frozen=True, extra="forbid", protected_namespaces=()
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -59,6 +64,9 @@ class ServeSettings(BaseSettings):
     max_batch_tokens: int = Field(default=4096, ge=1)
     max_batch_texts: int = Field(default=64, ge=1)
     max_body_bytes: int = Field(default=8 * MIB, ge=1)
+    max_windows: int = Field(default=64, ge=1)
+    window_overlap: float = Field(default=0.25, ge=0.0, le=0.9)
+    model_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     head_timeout_s: float = Field(default=10.0, gt=0)
     body_timeout_s: float = Field(default=30.0, gt=0)
     ready_timeout_s: float = Field(default=5.0, gt=0)
