@@ -86,10 +86,11 @@ def serving(
     *,
     settings: Mapping[str, Any] | None = None,
     options: Mapping[str, int | float | str | bool] | None = None,
+    bundle: Path | None = None,
 ) -> Iterator[Harness]:
     """Run the application in this process, on the fake engine behind a gate."""
-    bundle = make_fake_bundle(folder / "bundle", options=options)
-    with Classifier.open(bundle) as opened:
+    place = bundle or make_fake_bundle(folder / "bundle", options=options).path
+    with Classifier.open(place) as opened:
         engine = GatedEngine(opened.engine)
         classifier = Classifier(opened.bundle, engine, tokenizer=opened.tokenizer)
         clock = SystemClock()

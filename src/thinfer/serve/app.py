@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,10 +17,12 @@ from starlette.types import ASGIApp
 import thinfer
 from thinfer.core.clock import Clock
 from thinfer.errors import InternalError, OverloadError, ThinferError
+from thinfer.serve.access import RequestIds
 from thinfer.serve.errors import NotReadyError, answer_for
 from thinfer.serve.middleware import BoundBody, Observe, trace_of
 from thinfer.serve.routes import build_routes
 from thinfer.serve.service import Service
+from thinfer.serve.spans import SpanWriter
 
 __all__ = ["create_app"]
 
@@ -29,12 +32,13 @@ logger = logging.getLogger("thinfer.serve")
 CLOSING = frozenset({"draining", "slow_body"})
 
 
-def create_app(service: Service, *, clock: Clock) -> ASGIApp:
+def create_app(service: Service, *, clock: Clock, spans: SpanWriter | None = None) -> ASGIApp:
     """Give the application; its lifespan starts and stops the engine's worker.
 
     Args:
         service: what the routes talk to; one application per service.
         clock: measures requests.
+        spans: where a span a request goes; the caller closes it.
     """
 
     @asynccontextmanager
@@ -65,7 +69,9 @@ def create_app(service: Service, *, clock: Clock) -> ASGIApp:
         routes=frozenset(paths),
         version=lambda: service.router.current.name,
         clock=clock,
+        ids=RequestIds(secrets.token_hex(4)),
         has_log=service.settings.access_log,
+        spans=spans,
     )
 
 

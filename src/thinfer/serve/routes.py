@@ -41,6 +41,7 @@ def build_routes(service: Service) -> APIRouter:
     _add(router, "GET /readyz", endpoint=routes.readyz)
     _add(router, "GET /metrics", endpoint=routes.metrics)
     _add(router, "GET /info", endpoint=routes.info)
+    _add(router, "GET /drift", endpoint=routes.drift)
     return router
 
 
@@ -96,6 +97,11 @@ class _Routes:
     async def info(self) -> Response:
         """Give the facts of the model and the limits of the service."""
         return JSONResponse(_describe(self._service))
+
+    async def drift(self) -> Response:
+        """Give live histograms beside those that the bundle brings."""
+        service = self._service
+        return JSONResponse(service.drift.report(service.router.current.classifier))
 
 
 def _add(
@@ -196,5 +202,6 @@ def _describe(service: Service) -> dict[str, object]:
             "max_batch_tokens": settings.max_batch_tokens,
             "max_batch_texts": settings.max_batch_texts,
             "max_body_bytes": settings.max_body_bytes,
+            "cache_texts": settings.cache_texts,
         },
     }

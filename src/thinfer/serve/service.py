@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from thinfer.classifier import Classifier, Prediction
 from thinfer.core.clock import Clock
 from thinfer.errors import ThinferError
 from thinfer.serve.batcher import Batcher, BatchLimits
+from thinfer.serve.cache import RowStore, SharedTicket, TextCache
+from thinfer.serve.drift import DriftWatch
 from thinfer.serve.errors import ClientGoneError, InvalidBodyError, NotReadyError
 from thinfer.serve.lifecycle import Lifecycle
 from thinfer.serve.middleware import trace_of
@@ -20,6 +23,7 @@ from thinfer.serve.observe import Metrics
 from thinfer.serve.router import Router, Version
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.ticket import Logits, Permit, Ticket
+from thinfer.text.batch import Batch
 from thinfer.text.tokenizer import Encoding
 
 __all__ = ["Answered", "Service", "build_service"]
@@ -67,6 +71,13 @@ class Service:
     ) -> None:
         self.router, self.settings, self.metrics = router, settings, metrics
         self.lifecycle = Lifecycle()
+        self.cache: TextCache | None = None
+        if settings.cache_texts:
+            store = RowStore(max_rows=settings.cache_texts, max_bytes=settings.cache_bytes)
+            self.cache = TextCache(store, count=metrics.count_cache)
+            metrics.watch_cache(store)
+        self.drift = DriftWatch(window=settings.drift_window)
+        metrics.register(self.drift)
         self._clock = clock
         self._probe: asyncio.Task[None] | None = None
 
@@ -103,12 +114,14 @@ class Service:
                 what = f"{truncated} of the texts are too long, and 'truncate' is false"
                 expected = f"at most {version.classifier.tokenizer.max_length} tokens"
                 raise InvalidBodyError(what, expected=expected)
-            ticket = version.batcher.submit(encoded.batch, permit)
+            ticket, leave = self._submit(version, encoded.batch, permit)
             try:
                 logits = await _wait(ticket, request)
             finally:
-                version.batcher.leave(ticket)
+                leave()
+        trace.texts, trace.tokens = len(texts), len(encoded.batch.ids)
         trace.truncated = truncated
+        self.drift.observe(version.classifier, logits, encoded)
         self._count(ticket, truncated=truncated, unknown=int(encoded.unknown.sum()))
         return Answered(version=version, logits=logits, encoded=encoded)
 
@@ -143,6 +156,18 @@ class Service:
         finally:
             version.batcher.leave(ticket)
 
+    def _submit(
+        self, version: Version, batch: Batch, permit: Permit
+    ) -> tuple[Ticket | SharedTicket, Callable[[], None]]:
+        """Queue texts, those that nobody knows yet where there is a cache; and how to leave."""
+        queue = version.batcher
+        ask = partial(queue.submit, permit=permit)
+        if self.cache is None:
+            ticket = ask(batch)
+            return ticket, partial(queue.leave, ticket)
+        shared = self.cache.submit(version.classifier, batch, ask=ask, leave=queue.leave)
+        return shared, partial(self.cache.leave, shared)
+
     async def _tokenize(
         self, version: Version, texts: Sequence[str], *, pairs: Sequence[str] | None
     ) -> Encoding:
@@ -156,7 +181,7 @@ class Service:
         self.metrics.tokenize_seconds.observe(self._clock.monotonic() - started)
         return encoded
 
-    def _count(self, ticket: Ticket, *, truncated: int, unknown: int) -> None:
+    def _count(self, ticket: Ticket | SharedTicket, *, truncated: int, unknown: int) -> None:
         self.metrics.texts.inc(len(ticket.lengths))
         self.metrics.tokens.inc(sum(ticket.lengths))
         self.metrics.truncated.inc(truncated)
@@ -187,7 +212,7 @@ def build_service(classifier: Classifier, settings: ServeSettings, *, clock: Clo
     return Service(router, settings, metrics=metrics, clock=clock)
 
 
-async def _wait(ticket: Ticket, request: Request) -> Logits:
+async def _wait(ticket: Ticket | SharedTicket, request: Request) -> Logits:
     """Give the logits, unless the client leaves first.
 
     Raises:

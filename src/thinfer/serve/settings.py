@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,6 +34,11 @@ class ServeSettings(BaseSettings):
         drain_notice_s: between readiness going false and the listening socket closing, at least.
         drain_timeout_s: for the requests in flight when the service is told to stop.
         access_log: one line a request, without its query and body.
+        log_format: of all log lines.
+        otel: one OpenTelemetry span a request; where to, the `OTEL_…` variables tell its library.
+        cache_texts: answers that are kept, and equal texts are computed once; 0 for neither.
+        cache_bytes: memory of the answers that are kept.
+        drift_window: texts that the live histograms look back on; 0 for none.
     """
 
     model_config = SettingsConfigDict(env_prefix="THINFER_SERVE_", frozen=True, extra="forbid")
@@ -52,6 +57,11 @@ class ServeSettings(BaseSettings):
     drain_notice_s: float = Field(default=0.5, ge=0)
     drain_timeout_s: float = Field(default=30.0, gt=0)
     access_log: bool = False
+    log_format: Literal["json", "text"] = "json"
+    otel: bool = False
+    cache_texts: int = Field(default=0, ge=0)
+    cache_bytes: int = Field(default=64 * MIB, ge=1)
+    drift_window: int = Field(default=4096, ge=0)
 
     @model_validator(mode="after")
     def _check_limits_together(self) -> Self:

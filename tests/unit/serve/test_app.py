@@ -126,7 +126,7 @@ def test_no_bytes_make_a_server_error(shared: Harness, path: str, raw: bytes) ->
 
 def test_the_description_of_the_api_names_the_routes_and_their_bodies(shared: Harness) -> None:
     paths = shared.client.get("/openapi.json").json()["paths"]
-    assert {"/check", "/predict", "/livez", "/readyz", "/metrics", "/info"} == set(paths)
+    assert {"/check", "/predict", "/livez", "/readyz", "/metrics", "/info", "/drift"} == set(paths)
     schema = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["properties"]) == {"inputs", "truncate", "raw_scores"}
 
