@@ -12,13 +12,15 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import thinfer
 from thinfer.core.clock import Clock
 from thinfer.errors import InternalError, OverloadError, ThinferError
 from thinfer.serve.access import RequestIds
-from thinfer.serve.errors import NotReadyError, answer_for
+from thinfer.serve.admin import build_admin_routes
+from thinfer.serve.errors import NotReadyError, UnauthorizedError, answer_for
+from thinfer.serve.keys import Keys
 from thinfer.serve.middleware import BoundBody, Observe, trace_of
 from thinfer.serve.routes import build_routes
 from thinfer.serve.service import Service
@@ -39,15 +41,19 @@ def create_app(service: Service, *, clock: Clock, spans: SpanWriter | None = Non
         service: what the routes talk to; one application per service.
         clock: measures requests.
         spans: where a span a request goes; the caller closes it.
+
+    Raises:
+        UserError: a key file cannot be used.
     """
+    settings = service.settings
+    keys = Keys.read(serve=settings.serve_key_file, admin=settings.admin_key_file)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
-        batcher = service.router.current.batcher
-        batcher.start()
+        service.start()
         yield
-        await batcher.stop()
+        await service.stop()
 
     # The documentation pages would load scripts from elsewhere; /openapi.json stays.
     app = FastAPI(
@@ -57,14 +63,16 @@ def create_app(service: Service, *, clock: Clock, spans: SpanWriter | None = Non
         docs_url=None,
         redoc_url=None,
     )
-    routes = build_routes(service)
-    app.include_router(routes)
+    routers = (build_routes(service), build_admin_routes(service))
+    for router in routers:
+        app.include_router(router)
     app.add_exception_handler(ThinferError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_bug)
-    paths = {str(getattr(route, "path", "")) for route in routes.routes} | {"/openapi.json"}
+    known = [route for router in routers for route in router.routes]
+    paths = {str(getattr(route, "path", "")) for route in known} | {"/openapi.json"}
     return Observe(
-        BoundBody(app, max_bytes=service.settings.max_body_bytes),
+        AskKey(BoundBody(app, max_bytes=service.settings.max_body_bytes), keys),
         metrics=service.metrics,
         routes=frozenset(paths),
         version=lambda: service.router.current.name,
@@ -75,15 +83,44 @@ def create_app(service: Service, *, clock: Clock, spans: SpanWriter | None = Non
     )
 
 
+class AskKey:
+    """Lets only those requests in that bring the key of their route.
+
+    Args:
+        app: what is inside.
+        keys: of the service.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app, self._keys = app, keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI event stream."""
+        if scope["type"] == "http":
+            try:
+                self._keys.check(scope)
+            except ThinferError as error:
+                await answer_error(scope, error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 async def _answer_error(request: Request, error: Exception) -> Response:
     """Answer by the table."""
+    return answer_error(request.scope, error)
+
+
+def answer_error(scope: Scope, error: Exception) -> Response:
+    """Give the answer to an error, and note it for the counters."""
     known = error if isinstance(error, ThinferError) else InternalError(type(error).__name__)
     answer = answer_for(known)
-    trace = trace_of(request.scope)
+    trace = trace_of(scope)
     trace.outcome, trace.reason = answer.outcome, answer.kind
     trace.closes = answer.kind in CLOSING
     headers = {}
-    if isinstance(known, OverloadError):
+    if isinstance(known, UnauthorizedError):
+        headers["www-authenticate"] = "Bearer"
+    elif isinstance(known, OverloadError):
         headers["retry-after"] = str(max(1, math.ceil(known.retry_after_s)))
     elif isinstance(known, NotReadyError):
         headers["retry-after"] = "1"

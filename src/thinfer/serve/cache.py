@@ -7,8 +7,6 @@ text is kept and no version can answer for another. All of it runs on the event 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,59 +15,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from thinfer.errors import ThinferError
+from thinfer.serve.rowstore import RowStore, make_keys
 from thinfer.serve.ticket import Logits, Ticket
 from thinfer.text.batch import Batch
 
-__all__ = ["RowStore", "SharedTicket", "TextCache"]
-
-DIGEST_BYTES = 32
-# What Python itself needs to keep one entry: the headers of two byte strings and a linked node.
-ENTRY_BYTES = 250
-
-
-class RowStore:
-    """Rows of logits by key; the one that was not asked for longest goes first.
-
-    Args:
-        max_rows: at most, at least 1.
-        max_bytes: keys, rows and the book-keeping for them, at most.
-    """
-
-    def __init__(self, *, max_rows: int, max_bytes: int) -> None:
-        self._rows: OrderedDict[bytes, bytes] = OrderedDict()
-        self._max_rows, self._max_bytes = max_rows, max_bytes
-        self._size_bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @property
-    def size_bytes(self) -> int:
-        """What the entries take."""
-        return self._size_bytes
-
-    def get(self, key: bytes) -> bytes | None:
-        """Give the row of a key, which is now the last to go; None where there is none."""
-        row = self._rows.get(key)
-        if row is not None:
-            self._rows.move_to_end(key)
-        return row
-
-    def put(self, key: bytes, row: bytes) -> None:
-        """Keep a row; old ones go until both limits hold."""
-        old = self._rows.pop(key, None)
-        if old is not None:
-            self._size_bytes -= _size_of(key, old)
-        self._rows[key] = row
-        self._size_bytes += _size_of(key, row)
-        while self._rows and (
-            len(self._rows) > self._max_rows or self._size_bytes > self._max_bytes
-        ):
-            self._size_bytes -= _size_of(*self._rows.popitem(last=False))
-
-
-def _size_of(key: bytes, row: bytes) -> int:
-    return len(key) + len(row) + ENTRY_BYTES
+__all__ = ["SharedTicket", "TextCache"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -94,6 +44,7 @@ class SharedTicket:
         ask: queues texts of its own for the engine.
         leave: drops what `ask` gave.
         rank: of its priority.
+        deadline_s: the clock's reading after which nobody wants the answer; None for never.
     """
 
     batch: Batch
@@ -102,12 +53,18 @@ class SharedTicket:
     ask: Callable[[Batch], Ticket]
     leave: Callable[[Ticket], None]
     rank: int
+    deadline_s: float | None
     _rows: list[bytes] = field(init=False)
     _pending: dict[_Flight, list[tuple[int, int]]] = field(init=False, default_factory=dict)
     _own: list[Ticket] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._rows = [b""] * len(self.lengths)
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether an engine was asked for some of its texts, and by itself."""
+        return bool(self._own)
 
     @property
     def queue_s(self) -> float:
@@ -143,6 +100,7 @@ class TextCache:
         ask: Callable[[Batch], Ticket],
         leave: Callable[[Ticket], None],
         rank: int = 0,
+        deadline_s: float | None = None,
     ) -> SharedTicket:
         """Take a request; only texts that nobody knows or computes go to the engine.
 
@@ -154,6 +112,7 @@ class TextCache:
             leave: drops what `ask` gave.
             rank: of the request's priority, lower is more urgent; it waits for no ticket of a
                 less urgent one.
+            deadline_s: the reading of the clock after which its answer is worth nothing.
 
         Returns:
             The ticket; await `done`, and call `leave` in the end.
@@ -165,8 +124,9 @@ class TextCache:
             ask=ask,
             leave=leave,
             rank=rank,
+            deadline_s=deadline_s,
         )
-        keys = _make_keys(self._number_of(source), batch)
+        keys = make_keys(self._number_of(source), batch)
         fresh: dict[bytes, list[int]] = {}
         joined: dict[_Flight, list[tuple[int, int]]] = {}
         hits = 0
@@ -283,15 +243,3 @@ class TextCache:
         for key in flight.keys:
             if self._flying.get(key, (None, 0))[0] is flight:
                 del self._flying[key]
-
-
-def _make_keys(number: int, batch: Batch) -> list[bytes]:
-    """Give one digest a text; ids and type ids are equally long, so their border is known."""
-    prefix, bounds = number.to_bytes(8, "little"), batch.offsets.tolist()
-    return [
-        hashlib.blake2b(
-            prefix + batch.ids[start:stop].tobytes() + batch.type_ids[start:stop].tobytes(),
-            digest_size=DIGEST_BYTES,
-        ).digest()
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    ]

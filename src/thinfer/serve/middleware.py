@@ -32,6 +32,7 @@ class Trace:
         tokens: of these texts.
         truncated: texts that were cut.
         closes: whether the connection shall end with this answer.
+        is_routed: whether the router has chosen the version for this request.
     """
 
     version: str
@@ -42,6 +43,7 @@ class Trace:
     tokens: int = 0
     truncated: int = 0
     closes: bool = False
+    is_routed: bool = False
 
 
 def trace_of(scope: Scope) -> Trace:
@@ -111,6 +113,8 @@ class Observe:
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(route, outcome).inc()
         self._metrics.request_seconds.observe(seconds)
+        if trace.is_routed:
+            self._metrics.version_requests.labels(trace.version, outcome).inc()
         if outcome == "refused":
             self._metrics.refused.labels(trace.reason or "other").inc()
         if not self._has_log and self._spans is None:

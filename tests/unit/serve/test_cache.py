@@ -18,40 +18,13 @@ from tests.support.serving import Harness, serving, sum_samples
 from thinfer.core.clock import ManualClock
 from thinfer.errors import EngineError
 from thinfer.serve.batcher import Batcher, BatchLimits
-from thinfer.serve.cache import RowStore, SharedTicket, TextCache
+from thinfer.serve.cache import SharedTicket, TextCache
 from thinfer.serve.errors import WorkerStoppedError
+from thinfer.serve.rowstore import RowStore
 from thinfer.serve.ticket import Permit
 from thinfer.text.batch import Batch
 
 POISON = 666
-
-
-def test_the_store_drops_what_was_not_asked_for_longest() -> None:
-    store = RowStore(max_rows=2, max_bytes=10**6)
-    store.put(b"a", b"1")
-    store.put(b"b", b"2")
-    assert store.get(b"a") == b"1"
-    store.put(b"c", b"3")
-    assert (store.get(b"a"), store.get(b"b"), store.get(b"c")) == (b"1", None, b"3")
-    store.put(b"c", b"33")
-    assert (store.get(b"c"), len(store)) == (b"33", 2)
-
-
-def test_the_store_is_bounded_by_bytes_and_counts_them_back() -> None:
-    store = RowStore(max_rows=100, max_bytes=1000)
-    for number in range(50):
-        store.put(bytes([number]) * 32, b"x" * 40)
-        assert store.size_bytes <= 1000
-    assert len(store) == 3
-    one = RowStore(max_rows=1, max_bytes=10**6)
-    one.put(b"a" * 32, b"x" * 8)
-    size = one.size_bytes
-    one.put(b"b" * 32, b"x" * 8)
-    one.put(b"b" * 32, b"x" * 8)
-    assert (len(one), one.size_bytes) == (1, size)
-    tiny = RowStore(max_rows=10, max_bytes=10)
-    tiny.put(b"a", b"1")
-    assert (len(tiny), tiny.size_bytes) == (0, 0)
 
 
 class Engine:
