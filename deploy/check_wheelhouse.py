@@ -1,6 +1,6 @@
 """Install from a wheelhouse alone, in a fresh environment, and see that serving works there.
 
-    python deploy/check_wheelhouse.py dist/wheelhouse
+python deploy/check_wheelhouse.py dist/wheelhouse
 """
 
 from __future__ import annotations

@@ -132,9 +132,7 @@ def test_a_bad_pod_is_refused(change: Callable[[dict[str, Any]], None], fault: s
 
 def test_the_pod_has_time_to_drain() -> None:
     pod, settings = pod_of(KUBERNETES), ServeSettings()
-    needed = grace_needed_s(
-        pod, notice_s=settings.drain_notice_s, drain_s=settings.drain_timeout_s
-    )
+    needed = grace_needed_s(pod, notice_s=settings.drain_notice_s, drain_s=settings.drain_timeout_s)
     assert needed == 35.5
     assert pod["terminationGracePeriodSeconds"] > needed
 

@@ -14,7 +14,7 @@ HEAVY = re.compile(r"\b(torch|transformers|onnx|nncf)\b|thinfer\[", re.IGNORECAS
 def read_dockerfile(text: str) -> list[Instruction]:
     """Give the instructions, continued lines joined, comments dropped."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    joined = re.sub(r"\s*\\\n\s*", " ", "\n".join(lines))
     found = (line.strip().partition(" ") for line in joined.splitlines() if line.strip())
     return [(name.upper(), rest.strip()) for name, _, rest in found]
 

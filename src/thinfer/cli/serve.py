@@ -40,7 +40,9 @@ def serve(
     access_log: Annotated[
         bool | None, typer.Option(help="One log line a request, without its text. [off]")
     ] = None,
-    otel: Annotated[bool | None, typer.Option(help="One OpenTelemetry span a request. [off]")] = None,
+    otel: Annotated[
+        bool | None, typer.Option(help="One OpenTelemetry span a request. [off]")
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="json or text. [json]")] = None,
     max_body_bytes: Annotated[
         int | None, typer.Option(help="Longest request body. [8388608]")

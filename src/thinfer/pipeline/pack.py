@@ -115,7 +115,12 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
 
 
 def _profile(
-    corpus: Corpus, state: State, spec: EngineSpec, folder: Path, kind: ProblemType, threads: int | None
+    corpus: Corpus,
+    state: State,
+    spec: EngineSpec,
+    folder: Path,
+    kind: ProblemType,
+    threads: int | None,
 ) -> dict[str, bytes]:
     """Give the profile of the calibration text, by its name in the bundle."""
     raw = profile_corpus(

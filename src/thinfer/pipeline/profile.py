@@ -23,8 +23,9 @@ _MOST_TEXTS = 2048
 
 
 def profile_candidate(job: Job, candidate: Candidate) -> bytes:
-    """Profile the chosen form on `dev`: text that no weight was fitted to, so that its
-    confidence there is what a service may expect.
+    """Profile the chosen form on `dev`.
+
+    No weight was fitted to that text, so its confidence there is what a service may expect.
 
     Args:
         job: the run.

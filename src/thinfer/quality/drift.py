@@ -193,7 +193,9 @@ def compare_facts(
     Returns:
         `confidence`, `length`, `unknown_rate`, `label`, and `flag` (cells: not flagged, flagged).
     """
-    stored = {} if profile is None else {name: np.array(row) for name, row in profile.counts.items()}
+    stored = (
+        {} if profile is None else {name: np.array(row) for name, row in profile.counts.items()}
+    )
     edges = EDGES if profile is None else profile.edges
     live = {name: _count(getattr(facts, name), edges[name]) for name in EDGES}
     live["label"] = np.bincount(facts.label, minlength=len(labels))

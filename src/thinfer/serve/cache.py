@@ -172,16 +172,12 @@ class TextCache:
             self._numbers[source] = number
         return number
 
-    def _fly(
-        self, shared: SharedTicket, wanted: dict[bytes, list[int]], *, is_open: bool
-    ) -> None:
+    def _fly(self, shared: SharedTicket, wanted: dict[bytes, list[int]], *, is_open: bool) -> None:
         """Ask the engine for texts; an open flight may be joined by others."""
         firsts = [rows[0] for rows in wanted.values()]
         batch = shared.batch
         ticket = shared.ask(batch if len(firsts) == len(batch) else batch.select(firsts))
-        flight = _Flight(
-            ticket=ticket, keys=tuple(wanted), rank=shared.rank, leave=shared.leave
-        )
+        flight = _Flight(ticket=ticket, keys=tuple(wanted), rank=shared.rank, leave=shared.leave)
         shared._own.append(ticket)
         if is_open:
             self._flying.update({key: (flight, place) for place, key in enumerate(flight.keys)})
@@ -203,9 +199,7 @@ class TextCache:
             for key, row in zip(flight.keys, done.result(), strict=True):
                 self.store.put(key, row.tobytes())
 
-    def _arrive(
-        self, shared: SharedTicket, flight: _Flight, done: asyncio.Future[Logits]
-    ) -> None:
+    def _arrive(self, shared: SharedTicket, flight: _Flight, done: asyncio.Future[Logits]) -> None:
         """Take a flight's rows; where another's flight failed, ask for them oneself."""
         places = shared._pending.pop(flight, None)
         if places is None or shared.done.done():  # it has left, or has failed already

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import OrderedDict
 
 from thinfer.text.batch import Batch
@@ -72,5 +73,5 @@ def make_keys(number: int, batch: Batch) -> list[bytes]:
             prefix + batch.ids[start:stop].tobytes() + batch.type_ids[start:stop].tobytes(),
             digest_size=DIGEST_BYTES,
         ).digest()
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+        for start, stop in itertools.pairwise(bounds)
     ]

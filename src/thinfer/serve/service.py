@@ -202,9 +202,7 @@ class Service:
     ) -> tuple[Ticket | SharedTicket, Callable[[], None]]:
         """Queue texts, those that nobody knows yet where there is a cache; and how to leave."""
         queue = version.batcher
-        ask = partial(
-            queue.submit, permit=permit, priority=asked.priority, deadline_s=deadline_s
-        )
+        ask = partial(queue.submit, permit=permit, priority=asked.priority, deadline_s=deadline_s)
         if self.cache is None:
             ticket = ask(batch)
             return ticket, partial(queue.leave, ticket)

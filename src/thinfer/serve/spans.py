@@ -96,6 +96,4 @@ def open_spans(exporter: Any = None) -> SpanWriter:  # noqa: ANN401 - of an opti
         provider.add_span_processor(export.BatchSpanProcessor(otlp.OTLPSpanExporter()))
     else:
         provider.add_span_processor(export.SimpleSpanProcessor(exporter))
-    return SpanWriter(
-        provider, trace=trace, propagator=context.TraceContextTextMapPropagator()
-    )
+    return SpanWriter(provider, trace=trace, propagator=context.TraceContextTextMapPropagator())

@@ -62,7 +62,9 @@ def test_the_index_of_a_case_worked_by_hand() -> None:
     assert swapped == pytest.approx(psi)
 
 
-def test_a_cell_that_one_side_leaves_empty_is_finite_and_one_that_both_leave_does_not_count() -> None:
+def test_a_cell_that_one_side_leaves_empty_is_finite_and_one_that_both_leave_does_not_count() -> (
+    None
+):
     psi, chance = compute_psi(counts(100, 0), counts(0, 100))
     # Shares 100.5 / 101 and 0.5 / 101 change places.
     assert psi == pytest.approx(2 * 100 / 101 * math.log(201))
@@ -89,9 +91,7 @@ def test_unchanged_texts_pass_chance_about_once_in_a_hundred_windows() -> None:
 
 def test_facts_follow_the_formulas_of_the_classifier() -> None:
     logits = np.array([[0, 0, 0], [1000, 0, 0]], dtype=np.float32)
-    facts = read_facts(
-        logits, lengths=counts(4, 8), unknown=counts(1, 0), is_multi_label=False
-    )
+    facts = read_facts(logits, lengths=counts(4, 8), unknown=counts(1, 0), is_multi_label=False)
     assert facts.confidence.tolist() == pytest.approx([1 / 3, 1.0])
     assert facts.label.tolist() == [0, 0]
     assert facts.unknown_rate.tolist() == [0.25, 0]
@@ -101,17 +101,13 @@ def test_facts_follow_the_formulas_of_the_classifier() -> None:
     assert sigmoid.confidence.tolist() == pytest.approx([0.5, 0.0])
     many = read_facts(logits, lengths=counts(4, 8), unknown=counts(0, 0), is_multi_label=True)
     assert many.confidence.tolist() == pytest.approx([0.5, 1.0])
-    none = read_facts(
-        logits[:0], lengths=counts(), unknown=counts(), is_multi_label=False
-    )
+    none = read_facts(logits[:0], lengths=counts(), unknown=counts(), is_multi_label=False)
     assert len(none) == 0
 
 
 def test_the_same_kind_of_texts_is_stable_and_another_kind_is_not() -> None:
     profile = profile_of(draw_facts(2000, seed=1))
-    same = compare_facts(
-        draw_facts(1000, seed=2), LABELS, normal_label="normal", profile=profile
-    )
+    same = compare_facts(draw_facts(1000, seed=2), LABELS, normal_label="normal", profile=profile)
     assert {shift.verdict for shift in same.values()} == {"stable"}
     assert set(same) == {"confidence", "length", "unknown_rate", "label", "flag"}
     unsure = compare_facts(
@@ -144,9 +140,7 @@ def test_without_a_profile_or_texts_or_a_normal_label_it_says_so() -> None:
     assert sum(absent["confidence"].live) == 200
     profile = profile_of(facts)
     for texts in (0, 1, 99):
-        few = compare_facts(
-            draw_facts(texts, seed=2), LABELS, normal_label=None, profile=profile
-        )
+        few = compare_facts(draw_facts(texts, seed=2), LABELS, normal_label=None, profile=profile)
         assert {shift.verdict for shift in few.values()} == {"too_few"}
         assert "flag" not in few
     renamed = compare_facts(facts, ("a", "b", "c"), normal_label="a", profile=profile)

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support.serving import Harness, serving, sum_samples
+from thinfer.classifier import Classifier
 from thinfer.core.clock import ManualClock
 from thinfer.errors import EngineError
 from thinfer.serve.batcher import Batcher, BatchLimits
@@ -255,9 +256,10 @@ def wait_for_followers(harness: Harness, texts: int) -> None:
 
 def test_the_service_answers_the_same_with_and_without(tmp_path: Path) -> None:
     texts = ["ab", "cd", "ab", "", "ef"]
-    with serving(tmp_path / "off") as plain, serving(
-        tmp_path / "on", settings={"cache_texts": 100}
-    ) as cached:
+    with (
+        serving(tmp_path / "off") as plain,
+        serving(tmp_path / "on", settings={"cache_texts": 100}) as cached,
+    ):
         wanted = plain.client.post("/predict", json={"inputs": texts}).json()
         for _ in range(2):
             assert cached.client.post("/predict", json={"inputs": texts}).json() == wanted
@@ -287,3 +289,58 @@ def test_requests_at_the_same_time_share_one_computation(tmp_path: Path) -> None
         assert answers[0] == answers[1] == answers[2]
         assert len(harness.engine.calls) == 1
         assert harness.samples()["thinfer_queue_depth"] == 0
+
+
+TEXTS = [f"text {number}" for number in range(12)]
+
+
+def ask_all(harness: Harness, **headers: str) -> tuple[list[Any], str]:
+    answer = harness.client.post("/predict", json={"inputs": TEXTS}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json(), answer.headers["x-thinfer-version"]
+
+
+def test_a_switch_never_gives_another_versions_answer(tmp_path: Path) -> None:
+    with serving(tmp_path, settings={"cache_texts": 100}) as harness:
+        first, old = ask_all(harness)
+        bundle = harness.make_bundle(1)
+        new = harness.load(bundle)["version"]
+        with Classifier.open(bundle) as classifier:
+            wanted = [item.label for item in classifier.predict(TEXTS)]
+        for _ in range(2):  # computed, and then from memory
+            found, name = ask_all(harness)
+            assert name == new
+            assert [rows[0]["label"] for rows in found] == wanted
+            assert found != first
+        assert ask_all(harness, **{"x-thinfer-use": old}) == (first, old)
+        harness.admin("POST", "rollback", {})
+        assert ask_all(harness) == (first, old)
+        assert sum_samples(harness.samples(), "thinfer_cache_total", "miss") == 2 * len(TEXTS)
+        # The same content opened anew is another source: it computes its own.
+        harness.admin("DELETE", f"versions/{new}")
+        harness.load(bundle)
+        assert ask_all(harness)[1] == new
+        assert sum_samples(harness.samples(), "thinfer_cache_total", "miss") == 3 * len(TEXTS)
+
+
+def test_each_has_its_own_deadline(tmp_path: Path) -> None:
+    with serving(tmp_path, settings={"cache_texts": 10}) as harness, ThreadPoolExecutor(2) as pool:
+        harness.engine.gate.clear()
+        leader = pool.submit(harness.client.get, "/check?content=a")
+        assert harness.engine.entered.wait(30)
+        hurried = harness.client.get("/check?content=a", headers={"x-thinfer-deadline-ms": "40"})
+        assert (hurried.status_code, hurried.json()["error_type"]) == (429, "deadline")
+        harness.engine.gate.set()
+        assert leader.result().status_code == 200
+        assert len(harness.engine.calls) == 1
+
+
+def test_answers_from_memory_do_not_make_a_version_look_faster(tmp_path: Path) -> None:
+    with serving(tmp_path, settings={"cache_texts": 10}) as harness:
+        for _ in range(5):
+            assert harness.client.get("/check?content=a").status_code == 200
+        samples = harness.samples()
+        assert samples["thinfer_infer_seconds_count"] == samples["thinfer_queue_seconds_count"] == 1
+        assert sum_samples(samples, "thinfer_version_infer_seconds_count") == 1
+        assert sum_samples(samples, "thinfer_version_texts_total") == 5
+        assert samples["thinfer_request_seconds_count"] == 5

@@ -106,7 +106,9 @@ def test_a_bundle_without_a_profile_says_absent_and_still_shows_live(tmp_path: P
         assert not [name for name in samples if name.startswith("thinfer_drift_psi")]
 
 
-def serve_profiled(tmp_path: Path, stored: list[str], live: list[str]) -> tuple[Any, dict[str, float]]:
+def serve_profiled(
+    tmp_path: Path, stored: list[str], live: list[str]
+) -> tuple[Any, dict[str, float]]:
     bundle = make_fake_bundle(tmp_path / "own", normal_label="normal", max_length=24)
     add_profile(bundle, stored)
     with serving(tmp_path, bundle=bundle.path) as harness:
@@ -171,3 +173,16 @@ def test_several_labels_at_once_take_the_sigmoid(tmp_path: Path) -> None:
         wanted = [item.score for item in classifier.predict(["a", "b"])]
         live = watch.report(classifier)["confidence"]["live"]
         assert live == pytest.approx(np.mean(wanted), abs=1e-6)
+
+
+def test_each_version_has_its_own_window(tmp_path: Path) -> None:
+    with serving(tmp_path) as harness:
+        old = harness.classifier.version
+        harness.client.post("/predict", json={"inputs": TEXTS[:30]})
+        new = harness.load(harness.make_bundle(1))["version"]
+        harness.client.post("/predict", json={"inputs": TEXTS[:10]})
+        body = drift_of(harness)
+        assert (body["version"], body["texts"]) == (new, 10)
+        samples = harness.samples()
+        assert samples[f'thinfer_drift_texts{{version="{old}"}}'] == 30
+        assert samples[f'thinfer_drift_texts{{version="{new}"}}'] == 10
