@@ -77,9 +77,11 @@ def _describe(answer: Mapping[str, Any]) -> str:
     if "versions" not in answer:
         changed = "" if answer.get("changed", True) else " (it answered before)"
         lines = [f"{answer['version']} answers now{changed}; before: {answer['previous'] or '-'}"]
-        for word in ("added", "removed"):
-            if names := answer.get(f"labels_{word}"):
-                lines.append(f"labels {word}: {', '.join(names)}")
+        lines += [
+            f"labels {word}: {', '.join(names)}"
+            for word in ("added", "removed")
+            if (names := answer.get(f"labels_{word}"))
+        ]
         return "\n".join(lines)
     rows = [
         (

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from pathlib import Path
 
-from starlette.types import Scope
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from thinfer.errors import UserError
+from thinfer.errors import ThinferError, UserError
 from thinfer.serve.errors import AdminOffError, UnauthorizedError
 
-__all__ = ["Keys", "read_key"]
+__all__ = ["AskKey", "Keys", "read_key"]
 
 _SHORTEST = 16
 # Probes, scrapers and the console's own files come without a key; none of them shows a text.
@@ -73,6 +75,31 @@ class Keys:
         if not (is_right and scheme.lower() == b"bearer"):
             what = f"the {role} key is missing or wrong"
             raise UnauthorizedError(what, expected="Authorization: Bearer KEY")
+
+
+class AskKey:
+    """Lets only those requests in that bring the key of their route.
+
+    Args:
+        app: what is inside.
+        keys: of the service.
+        answer: gives the answer to an error of ours.
+    """
+
+    def __init__(
+        self, app: ASGIApp, keys: Keys, *, answer: Callable[[Scope, ThinferError], Response]
+    ) -> None:
+        self._app, self._keys, self._answer = app, keys, answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI event stream."""
+        if scope["type"] == "http":
+            try:
+                self._keys.check(scope)
+            except ThinferError as error:
+                await self._answer(scope, error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def read_key(file: Path) -> str:
