@@ -22,7 +22,7 @@ from thinfer.serve.batcher import Batcher, BatchLimits
 from thinfer.serve.cache import SharedTicket, TextCache
 from thinfer.serve.errors import WorkerStoppedError
 from thinfer.serve.rowstore import RowStore
-from thinfer.serve.ticket import Permit
+from thinfer.serve.ticket import Permit, Ticket
 from thinfer.text.batch import Batch
 
 POISON = 666
@@ -344,3 +344,89 @@ def test_answers_from_memory_do_not_make_a_version_look_faster(tmp_path: Path) -
         assert sum_samples(samples, "thinfer_version_infer_seconds_count") == 1
         assert sum_samples(samples, "thinfer_version_texts_total") == 5
         assert samples["thinfer_request_seconds_count"] == 5
+
+
+class Chaos:
+    """An engine whose tickets end in any order, some badly, and requests that come and go."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.cache = TextCache(RowStore(max_rows=4, max_bytes=10**6), count=lambda *_: None)
+        self.sources = [Source(), Source()]
+        self.open: list[tuple[int, Ticket]] = []  # source and ticket, not ended
+        self.left: set[Ticket] = set()
+        self.live: list[tuple[int, list[int], SharedTicket, list[Ticket]]] = []
+        self.answered = self.failed = 0
+
+    def submit(self) -> None:
+        which = int(self.rng.integers(2))
+        texts = self.rng.integers(1, 8, size=self.rng.integers(1, 5)).tolist()
+        asked: list[Ticket] = []
+
+        def ask(batch: Batch) -> Ticket:
+            done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            ticket = Ticket(batch=batch, permit=Permit(places=0), done=done, queued_s=0.0)
+            self.open.append((which, ticket))
+            asked.append(ticket)
+            return ticket
+
+        def leave(ticket: Ticket) -> None:
+            self.left.add(ticket)
+            ticket.done.cancel()
+
+        batch = Batch.from_sequences([[text] for text in texts])
+        shared = self.cache.submit(self.sources[which], batch, ask=ask, leave=leave)
+        self.live.append((which, texts, shared, asked))
+
+    def end_a_ticket(self) -> None:
+        if not self.open:
+            return
+        which, ticket = self.open.pop(int(self.rng.integers(len(self.open))))
+        if ticket.done.done():
+            return
+        if self.rng.random() < 0.3:
+            what = "chaos"
+            ticket.done.set_exception(EngineError(what))
+        else:
+            ids = ticket.batch.ids.astype(np.float32)
+            ticket.done.set_result(np.stack([ids, np.full_like(ids, which)], axis=1))
+
+    def leave_or_take(self) -> None:
+        if not self.live:
+            return
+        which, texts, shared, asked = self.live.pop(int(self.rng.integers(len(self.live))))
+        if shared.done.done():
+            if shared.done.exception() is None:
+                found = shared.done.result()
+                assert found.tolist() == [[text, which] for text in texts]
+                self.answered += 1
+            else:  # only what it asked for by itself can have failed it
+                assert any(ticket.done.done() and ticket.done.exception() for ticket in asked)
+                self.failed += 1
+        self.cache.leave(shared)
+        for ticket in self.left:  # whoever still waits has lost nothing by it
+            for _, _, other, _ in self.live:
+                assert not any(flight.ticket is ticket for flight in other._pending)
+
+    async def run(self, steps: int) -> None:
+        actions = [self.submit, self.submit, self.end_a_ticket, self.leave_or_take]
+        for _ in range(steps):
+            actions[int(self.rng.integers(len(actions)))]()
+            if self.rng.random() < 0.5:
+                await asyncio.sleep(0)
+            assert len(self.cache.store) <= 4
+        while self.live:
+            while self.open:
+                self.end_a_ticket()
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            self.leave_or_take()
+        assert self.cache._flying == {}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_comes_leaves_and_fails_nobody_gets_another_answer(seed: int) -> None:
+    chaos = Chaos(seed)
+    asyncio.run(chaos.run(400))
+    assert chaos.answered > 20
+    assert chaos.failed > 5
