@@ -151,7 +151,8 @@ class TextCache:
 
     def leave(self, shared: SharedTicket) -> None:
         """Drop a request; what others wait for as well goes on without it."""
-        shared.done.cancel()
+        if not shared.done.cancel() and not shared.done.cancelled():
+            shared.done.exception()  # looked at, or asyncio would complain of it in the log
         for flight in shared._pending:
             flight.holders -= 1
             if not flight.holders and not flight.ticket.done.done():
