@@ -16,6 +16,7 @@ EXTRAS = {
     "ctranslate2": "peers",
     "nncf": "openvino",
     "onnx": "compress",
+    "opentelemetry": "otel",
     "openvino": "openvino",
     "pyarrow": "compress",
     "scipy": "compress",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,23 @@ from starlette.requests import Request
 from thinfer.classifier import Classifier, Prediction
 from thinfer.core.clock import Clock
 from thinfer.errors import EngineError, ThinferError
-from thinfer.serve.asked import read_asked
+from thinfer.serve.asked import Asked, read_asked
 from thinfer.serve.batcher import Batcher, BatchLimits
+from thinfer.serve.cache import SharedTicket, TextCache
+from thinfer.serve.drift import DriftWatch
 from thinfer.serve.errors import ClientGoneError, LateError, NotReadyError, TooManyWindowsError
 from thinfer.serve.fleet import Fleet
 from thinfer.serve.lifecycle import Lifecycle
 from thinfer.serve.middleware import Trace, trace_of
 from thinfer.serve.observe import Metrics
 from thinfer.serve.router import Router
+from thinfer.serve.rowstore import RowStore
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.shadow import Shadow
 from thinfer.serve.ticket import Logits, Permit, Ticket
 from thinfer.serve.version import Version
 from thinfer.serve.waiting import Priority
+from thinfer.text.batch import Batch
 from thinfer.text.encoding import Encoding
 from thinfer.text.long_text import LongText
 
@@ -81,6 +86,13 @@ class Service:
         folder = self.router.current.classifier.bundle.path.resolve().name
         self.model_name = settings.model_name or folder or "model"
         self.lifecycle = Lifecycle()
+        self.cache: TextCache | None = None
+        if settings.cache_texts:
+            store = RowStore(max_rows=settings.cache_texts, max_bytes=settings.cache_bytes)
+            self.cache = TextCache(store, count=metrics.count_cache)
+            metrics.watch_cache(store)
+        self.drift = DriftWatch(window=settings.drift_window)
+        metrics.register(self.drift)
         self._shadow = Shadow(fleet, metrics, compare_share=settings.compare_share, rng=rng)
         self._clock = clock
         self._probe: asyncio.Task[None] | None = None
@@ -131,18 +143,17 @@ class Service:
             if len(encoded.batch) > len(texts):
                 self._check_windows(encoded)
                 version.batcher.admit_more(permit, len(encoded.batch) - len(texts))
-            ticket = version.batcher.submit(
-                encoded.batch, permit, priority=asked.priority, deadline_s=deadline
-            )
+            ticket, leave = self._submit(version, encoded.batch, permit, asked, deadline)
             try:
                 logits = await self._wait(ticket, request)
             except EngineError:
                 self.fleet.note_request(version.name, None)
                 raise
             finally:
-                version.batcher.leave(ticket)
-        self._count(version, ticket, encoded=encoded, trace=trace)
+                leave()
         pooled = version.classifier.pool(logits, encoded)
+        self.drift.observe(version.classifier, pooled, encoded)
+        self._count(version, ticket, encoded=encoded, trace=trace)
         self._shadow.follow(version, texts, pairs, logits=pooled, long_text=encoded.long_text)
         return Answered(version=version, logits=pooled, encoded=encoded)
 
@@ -189,6 +200,30 @@ class Service:
             do = "send it in parts, or let it be cut"
             raise TooManyWindowsError(what, expected=f"at most {allowed}", got=str(most), do=do)
 
+    def _submit(
+        self,
+        version: Version,
+        batch: Batch,
+        permit: Permit,
+        asked: Asked,
+        deadline_s: float | None,
+    ) -> tuple[Ticket | SharedTicket, Callable[[], None]]:
+        """Queue texts, those that nobody knows yet where there is a cache; and how to leave."""
+        queue = version.batcher
+        ask = partial(queue.submit, permit=permit, priority=asked.priority, deadline_s=deadline_s)
+        if self.cache is None:
+            ticket = ask(batch)
+            return ticket, partial(queue.leave, ticket)
+        shared = self.cache.submit(
+            version.classifier,
+            batch,
+            ask=ask,
+            leave=queue.leave,
+            rank=asked.priority,
+            deadline_s=deadline_s,
+        )
+        return shared, partial(self.cache.leave, shared)
+
     async def _tokenize(
         self,
         version: Version,
@@ -208,7 +243,7 @@ class Service:
         self.metrics.tokenize_seconds.observe(self._clock.monotonic() - started)
         return encoded
 
-    async def _wait(self, ticket: Ticket, request: Request) -> Logits:
+    async def _wait(self, ticket: Ticket | SharedTicket, request: Request) -> Logits:
         """Give the logits, unless the client leaves or the deadline passes first.
 
         Raises:
@@ -234,9 +269,16 @@ class Service:
         what = "the client left before its answer"
         raise ClientGoneError(what)
 
-    def _count(self, version: Version, ticket: Ticket, *, encoded: Encoding, trace: Trace) -> None:
+    def _count(
+        self,
+        version: Version,
+        ticket: Ticket | SharedTicket,
+        *,
+        encoded: Encoding,
+        trace: Trace,
+    ) -> None:
         metrics, texts = self.metrics, len(encoded.windows)
-        trace.truncated = int(np.count_nonzero(encoded.truncated))
+        trace.texts, trace.truncated = texts, int(np.count_nonzero(encoded.truncated))
         trace.tokens, trace.tokens_total = sum(ticket.lengths), int(encoded.totals.sum())
         metrics.texts.inc(texts)
         metrics.tokens.inc(trace.tokens)
@@ -246,9 +288,11 @@ class Service:
             windows = encoded.windows[encoded.windows > 1]
             metrics.windowed.inc(len(windows))
             metrics.windows.inc(int(windows.sum()))
+        metrics.version_texts.labels(version.name).inc(texts)
+        if isinstance(ticket, SharedTicket) and not ticket.is_computed:
+            return  # no engine was asked: its times would make a version look faster than it is
         metrics.queue_seconds.observe(ticket.queue_s)
         metrics.infer_seconds.observe(ticket.infer_s)
-        metrics.version_texts.labels(version.name).inc(texts)
         metrics.version_seconds.labels(version.name).observe(ticket.infer_s)
         self.fleet.note_request(version.name, ticket.queue_s + ticket.infer_s)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -48,6 +48,11 @@ class ServeSettings(BaseSettings):
         arm_max_slowdown: an arm whose median request takes so many times as long is stopped.
         compare_share: share of an arm's requests that the current version sees too.
         access_log: one line a request, without its query and body.
+        log_format: of all log lines.
+        otel: one OpenTelemetry span a request; where to, the `OTEL_…` variables tell its library.
+        cache_texts: answers that are kept, and equal texts are computed once; 0 for neither.
+        cache_bytes: memory of the answers that are kept.
+        drift_window: texts that the live histograms look back on; 0 for none.
     """
 
     model_config = SettingsConfigDict(
@@ -81,6 +86,11 @@ class ServeSettings(BaseSettings):
     arm_max_slowdown: float = Field(default=3.0, gt=1)
     compare_share: float = Field(default=0.1, ge=0, le=1)
     access_log: bool = False
+    log_format: Literal["json", "text"] = "json"
+    otel: bool = False
+    cache_texts: int = Field(default=0, ge=0)
+    cache_bytes: int = Field(default=64 * MIB, ge=1)
+    drift_window: int = Field(default=4096, ge=0)
     place: str | None = None  # given by the process that starts several workers, never by a user
 
     @model_validator(mode="after")
