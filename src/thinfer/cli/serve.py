@@ -25,6 +25,21 @@ def serve(
     max_body_bytes: Annotated[
         int | None, typer.Option(help="Longest request body. [8388608]")
     ] = None,
+    cascade: Annotated[
+        Path | None, typer.Option(help="A policy of `thinfer calibrate-cascade`.")
+    ] = None,
+    cascade_to: Annotated[
+        str | None, typer.Option(help="Where unsure texts go on: a bundle, or http(s)://…")
+    ] = None,
+    cascade_key_file: Annotated[
+        Path | None, typer.Option(help="Its first line is sent there as a Bearer token.")
+    ] = None,
+    cascade_budget: Annotated[
+        float | None, typer.Option(help="Share of the texts that may go on. [1]")
+    ] = None,
+    cascade_timeout_s: Annotated[
+        float | None, typer.Option(help="Seconds for the bigger model's answer. [1]")
+    ] = None,
 ) -> None:
     """Serve a bundle over HTTP until SIGTERM.
 
@@ -47,6 +62,11 @@ def serve(
             "max_queue": max_queue,
             "max_batch_tokens": max_batch_tokens,
             "max_body_bytes": max_body_bytes,
+            "cascade": cascade,
+            "cascade_to": cascade_to,
+            "cascade_key_file": cascade_key_file,
+            "cascade_budget": cascade_budget,
+            "cascade_timeout_s": cascade_timeout_s,
         }
     )
     logging.basicConfig(

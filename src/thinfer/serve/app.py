@@ -42,7 +42,11 @@ def create_app(service: Service, *, clock: Clock) -> ASGIApp:
         del app
         batcher = service.router.current.batcher
         batcher.start()
+        if service.cascade is not None:
+            service.cascade.start()
         yield
+        if service.cascade is not None:
+            await service.cascade.stop()
         await batcher.stop()
 
     # The documentation pages would load scripts from elsewhere; /openapi.json stays.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thinfer.core.clock import Clock
+from thinfer.serve.cascade import Relay
 from thinfer.serve.errors import BodyTooLargeError
 from thinfer.serve.observe import Metrics
 
@@ -27,6 +28,7 @@ class Trace:
         reason: of a refusal.
         truncated: texts that were cut.
         closes: whether the connection shall end with this answer.
+        relay: who answered, where a cascade is at work.
     """
 
     version: str
@@ -34,6 +36,7 @@ class Trace:
     reason: str | None = None
     truncated: int = 0
     closes: bool = False
+    relay: Relay | None = None
 
 
 def trace_of(scope: Scope) -> Trace:
@@ -115,6 +118,8 @@ def _headers_of(trace: Trace) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-thinfer-version", trace.version.encode())]
     if trace.truncated:
         headers.append((b"x-thinfer-truncated", str(trace.truncated).encode()))
+    if trace.relay is not None:
+        headers += trace.relay.headers
     if trace.closes:
         headers.append((b"connection", b"close"))
     return headers

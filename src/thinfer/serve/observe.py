@@ -62,6 +62,8 @@ class Metrics:
         self.batch_size = histogram("batch_size", "Texts of an engine call", TEXTS)
         self.batch_tokens = histogram("batch_tokens", "Tokens of an engine call", TOKENS)
         self.engine_failures = counter("engine_failures", "Engine calls that failed")
+        self.cascade = counter("cascade", "Texts answered under a cascade", ("outcome",))
+        self.cascade_seconds = histogram("cascade_seconds", "Asking the bigger model", SECONDS)
         self.version = Gauge(
             "thinfer_version_info",
             "The version that answers",
@@ -69,6 +71,11 @@ class Metrics:
             registry=registry,
         )
         Gauge("thinfer_queue_depth", "Texts waiting", registry=registry).set_function(queue_depth)
+
+    def watch_breaker(self, state: Callable[[], float]) -> None:
+        """Show a cascade's breaker: 0 closed, 1 half-open, 2 open; read at each scrape."""
+        text = "Whether the bigger model is asked: 0 yes, 1 on trial, 2 no"
+        Gauge("thinfer_cascade_breaker", text, registry=self._registry).set_function(state)
 
     def observe_run(self, run: BatchRun) -> None:
         """Count one engine call."""

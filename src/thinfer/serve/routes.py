@@ -155,6 +155,8 @@ async def _check(service: Service, request: Request, *, content: str) -> Respons
     }
     if best.truncated:
         answer["truncated"] = True
+    if answered.relay is not None:
+        answer |= answered.relay.describe(0)
     return JSONResponse(answer)
 
 

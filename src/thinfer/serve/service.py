@@ -13,6 +13,7 @@ from thinfer.classifier import Classifier, Prediction
 from thinfer.core.clock import Clock
 from thinfer.errors import ThinferError
 from thinfer.serve.batcher import Batcher, BatchLimits
+from thinfer.serve.cascade import Cascade, Relay, open_cascade
 from thinfer.serve.errors import ClientGoneError, InvalidBodyError, NotReadyError
 from thinfer.serve.lifecycle import Lifecycle
 from thinfer.serve.middleware import trace_of
@@ -37,11 +38,13 @@ class Answered:
         version: that gave it.
         logits: float32 `[texts, classes]`.
         encoded: the texts as they were run.
+        relay: who gave which row, where a cascade is at work; its logits stand in `logits`.
     """
 
     version: Version
     logits: Logits
     encoded: Encoding
+    relay: Relay | None = None
 
     def predictions(self) -> list[Prediction]:
         """Give label and scores of each text."""
@@ -60,12 +63,20 @@ class Service:
         settings: of the service.
         metrics: where it counts.
         clock: measures tokenising.
+        cascade: asks a bigger model where the version that answers is unsure.
     """
 
     def __init__(
-        self, router: Router, settings: ServeSettings, *, metrics: Metrics, clock: Clock
+        self,
+        router: Router,
+        settings: ServeSettings,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        cascade: Cascade | None = None,
     ) -> None:
         self.router, self.settings, self.metrics = router, settings, metrics
+        self.cascade = cascade
         self.lifecycle = Lifecycle()
         self._clock = clock
         self._probe: asyncio.Task[None] | None = None
@@ -110,7 +121,13 @@ class Service:
                 version.batcher.leave(ticket)
         trace.truncated = truncated
         self._count(ticket, truncated=truncated, unknown=int(encoded.unknown.sum()))
-        return Answered(version=version, logits=logits, encoded=encoded)
+        relay = None
+        if self.cascade is not None:
+            relay = await self.cascade.complete(version.classifier, logits, texts, pairs=pairs)
+        if relay is None:
+            return Answered(version=version, logits=logits, encoded=encoded)
+        trace.relay = relay
+        return Answered(version=version, logits=relay.logits, encoded=encoded, relay=relay)
 
     async def check_ready(self) -> None:
         """Return when a real inference through the queue worked in time.
@@ -184,7 +201,8 @@ def build_service(classifier: Classifier, settings: ServeSettings, *, clock: Clo
     info = classifier.engine.info
     metrics.version.labels(classifier.version, info.name, info.precision).set(1)
     router = Router(Version(classifier=classifier, batcher=batcher))
-    return Service(router, settings, metrics=metrics, clock=clock)
+    cascade = open_cascade(classifier, settings, metrics=metrics, clock=clock)
+    return Service(router, settings, metrics=metrics, clock=clock, cascade=cascade)
 
 
 async def _wait(ticket: Ticket, request: Request) -> Logits:

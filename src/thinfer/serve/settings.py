@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -34,6 +35,15 @@ class ServeSettings(BaseSettings):
         drain_notice_s: between readiness going false and the listening socket closing, at least.
         drain_timeout_s: for the requests in flight when the service is told to stop.
         access_log: one line a request, without its query and body.
+        cascade: a policy of `thinfer calibrate-cascade`; texts below its threshold go on.
+        cascade_to: where they go: a bundle, or the `http(s)://` address of another service.
+        cascade_key_file: its first line is sent to that service as a Bearer token.
+        cascade_budget: share of the texts of `cascade_window_s` that may go on.
+        cascade_window_s: length of the window of the budget.
+        cascade_timeout_s: for the bigger model's answer, connecting included.
+        cascade_connect_timeout_s: for connecting alone.
+        cascade_failures: in a row, after which the bigger model is left alone for a while.
+        cascade_cooldown_s: how long.
     """
 
     model_config = SettingsConfigDict(env_prefix="THINFER_SERVE_", frozen=True, extra="forbid")
@@ -52,6 +62,15 @@ class ServeSettings(BaseSettings):
     drain_notice_s: float = Field(default=0.5, ge=0)
     drain_timeout_s: float = Field(default=30.0, gt=0)
     access_log: bool = False
+    cascade: Path | None = None
+    cascade_to: str | None = None
+    cascade_key_file: Path | None = None
+    cascade_budget: float = Field(default=1.0, ge=0, le=1)
+    cascade_window_s: float = Field(default=60.0, gt=0)
+    cascade_timeout_s: float = Field(default=1.0, gt=0)
+    cascade_connect_timeout_s: float = Field(default=0.25, gt=0)
+    cascade_failures: int = Field(default=5, ge=1)
+    cascade_cooldown_s: float = Field(default=10.0, gt=0)
 
     @model_validator(mode="after")
     def _check_limits_together(self) -> Self:
@@ -59,6 +78,22 @@ class ServeSettings(BaseSettings):
             message = "max_queue must be at least max_batch_texts, or no batch could ever be full"
             raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _check_cascade(self) -> Self:
+        if (self.cascade is None) != (self.cascade_to is None):
+            message = "cascade and cascade_to are needed together: a policy, and where texts go on"
+            raise ValueError(message)
+        # It is printed at the start, and a log is no place for a password.
+        if self.is_cascade_remote and "@" in (self.cascade_to or "").split("/")[2]:
+            message = "cascade_to must hold no user or password; use cascade_key_file"
+            raise ValueError(message)
+        return self
+
+    @property
+    def is_cascade_remote(self) -> bool:
+        """Whether the bigger model is another service."""
+        return (self.cascade_to or "").startswith(("http://", "https://"))
 
     def describe(self) -> str:
         """Give the resolved settings as one line of JSON; secret fields come out masked."""
