@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.classifier import Classifier
 from thinfer.core.clock import Clock
-from thinfer.errors import ThinferError, UserError
+from thinfer.errors import ThinferError
 from thinfer.quality.cascade import CascadePolicy, score_confidence
 from thinfer.serve.batcher import Batcher, BatchLimits
 from thinfer.serve.breaker import Breaker, Pass
 from thinfer.serve.budget import Budget
+from thinfer.serve.keys import read_key
 from thinfer.serve.observe import Metrics
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.ticket import Logits
@@ -33,6 +34,8 @@ __all__ = ["Cascade", "Relay", "open_cascade"]
 logger = logging.getLogger("thinfer.serve")
 
 Rows = NDArray[np.int64]
+
+OWN_SHARE = 0.9  # of what is left of a request's deadline; the rest is for writing the answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,6 +116,7 @@ class Cascade:
         texts: Sequence[str],
         *,
         pairs: Sequence[str] | None = None,
+        left_s: float | None = None,
     ) -> Relay | None:
         """Let the bigger model answer what the first one is unsure of.
 
@@ -121,6 +125,7 @@ class Cascade:
             logits: float32 `[texts, classes]`, its logits.
             texts: the texts.
             pairs: of the same length.
+            left_s: until the request's own deadline, where it has one.
 
         Returns:
             Who answered what; None where the policy was made for another bundle than the one
@@ -138,7 +143,7 @@ class Cascade:
         if len(unsure):
             # The least sure first: they go on where the budget is too small for all.
             order = unsure[np.argsort(scores[unsure], kind="stable")]
-            sent, found = await self._send(order, texts, pairs)
+            sent, found = await self._send(order, texts, pairs, left_s=left_s)
             if found is not None:
                 answers = logits.copy()
                 answers[sent], cloud[sent], degraded[sent] = found, True, False
@@ -146,7 +151,12 @@ class Cascade:
         return Relay(logits=answers, cloud=cloud, degraded=degraded, cloud_version=version)
 
     async def _send(
-        self, order: Rows, texts: Sequence[str], pairs: Sequence[str] | None
+        self,
+        order: Rows,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        *,
+        left_s: float | None,
     ) -> tuple[Rows, Logits | None]:
         """Give the rows that were sent, rising, and their logits if there are any."""
         nothing = order[:0]
@@ -165,20 +175,32 @@ class Cascade:
             leave,
             [texts[row] for row in chosen],
             None if pairs is None else [pairs[row] for row in chosen],
+            left_s=math.inf if left_s is None else OWN_SHARE * left_s,
         )
         self._count("degraded_failed" if found is None else "upstream", granted)
         return rows, found
 
     async def _ask(
-        self, leave: Pass, texts: Sequence[str], pairs: Sequence[str] | None
+        self,
+        leave: Pass,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        *,
+        left_s: float,
     ) -> Logits | None:
         started = self._clock.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(min(self._timeout_s, left_s)):
                 found = await self._upstream.ask(texts, pairs)
-        except (ThinferError, TimeoutError) as error:
+        except TimeoutError:
+            # A client in a hurry says nothing of the upstream, and must not close it to others.
+            if left_s >= self._timeout_s:
+                self._breaker.fail(leave)
+                logger.warning("the bigger model gave no answer in %g s", self._timeout_s)
+            return None
+        except ThinferError as error:
             self._breaker.fail(leave)
-            logger.warning("the bigger model gave no answer: %s", error or "too late")
+            logger.warning("the bigger model gave no answer: %s", error)
             return None
         else:
             self._breaker.succeed(leave)
@@ -234,7 +256,7 @@ def open_cascade(
 
 
 def _open_upstream(policy: CascadePolicy, settings: ServeSettings, *, clock: Clock) -> Upstream:
-    place = settings.cascade_to or ""
+    place, file = settings.cascade_to or "", settings.cascade_key_file
     if settings.is_cascade_remote:
         return HttpUpstream(
             place,
@@ -242,7 +264,7 @@ def _open_upstream(policy: CascadePolicy, settings: ServeSettings, *, clock: Clo
             labels=policy.labels,
             connect_timeout_s=settings.cascade_connect_timeout_s,
             timeout_s=settings.cascade_timeout_s,
-            key=_read_key(settings.cascade_key_file),
+            key=None if file is None else read_key(file),
         )
     big = Classifier.open(place, threads=settings.threads)
     try:
@@ -258,22 +280,3 @@ def _open_upstream(policy: CascadePolicy, settings: ServeSettings, *, clock: Clo
     # The engine's counters are those of the model that answers first; this one has its own time.
     batcher = Batcher(big.engine.run, limits, clock=clock, on_run=lambda run: None)
     return LocalUpstream(big, batcher, labels=policy.labels)
-
-
-def _read_key(path: Path | None) -> str | None:
-    """Give the first line of a file.
-
-    Raises:
-        UserError: the file cannot be read, or its first line is no key.
-    """
-    if path is None:
-        return None
-    try:
-        key = path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        what = f"the key file '{path}' cannot be read"
-        raise UserError(what, got=type(error).__name__) from error
-    if not key.isascii() or not key.isprintable() or not key:
-        what = f"the key file '{path}' holds no key"
-        raise UserError(what, expected="printable ASCII in its first line")
-    return key

@@ -28,6 +28,7 @@ class Trace:
         reason: of a refusal.
         truncated: texts that were cut.
         closes: whether the connection shall end with this answer.
+        is_routed: whether the router has chosen the version for this request.
         relay: who answered, where a cascade is at work.
     """
 
@@ -36,6 +37,7 @@ class Trace:
     reason: str | None = None
     truncated: int = 0
     closes: bool = False
+    is_routed: bool = False
     relay: Relay | None = None
 
 
@@ -100,6 +102,8 @@ class Observe:
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(route, outcome).inc()
         self._metrics.request_seconds.observe(seconds)
+        if trace.is_routed:
+            self._metrics.version_requests.labels(trace.version, outcome).inc()
         if outcome == "refused":
             self._metrics.refused.labels(trace.reason or "other").inc()
         if self._has_log:

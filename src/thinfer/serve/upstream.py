@@ -79,5 +79,5 @@ class LocalUpstream:
 
     async def stop(self) -> None:
         """End the worker and close the bundle."""
-        await self._batcher.stop()
-        self._classifier.close()
+        if await self._batcher.stop():  # an engine whose call never returns is left alone
+            self._classifier.close()

@@ -56,7 +56,11 @@ class HttpUpstream:
         base = url.rstrip("/")
         self._url = base if base.endswith("/predict") else f"{base}/predict"
         self._version, self._labels = version, tuple(labels)
-        headers = {"accept-encoding": "identity", "content-type": "application/json"}
+        headers = {
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "x-thinfer-deadline-ms": f"{1e3 * timeout_s:g}",  # what comes later is not computed
+        }
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
         self._client: Any = httpx.AsyncClient(
