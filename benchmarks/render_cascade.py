@@ -50,9 +50,13 @@ def _rows(key: str, body: Body) -> Iterator[tuple[str, ...]]:
                 f"{key}, {name}",
                 number(part["n"]),
                 *models,
-                *(percent(metrics[each]["accuracy"]) for each in ("small", "big", "cascade")),
+                *(_accuracy(metrics, each) for each in ("small", "big", "cascade")),
                 interval(floor["interval"], digits=4),
                 percent(part["cloud_share"]),
                 floor["expr"],
                 floor["verdict"],
             )
+
+
+def _accuracy(metrics: Body, name: str) -> str:
+    return percent(metrics[name]["accuracy"]) if name in metrics else ""

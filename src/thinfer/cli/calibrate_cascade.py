@@ -14,7 +14,9 @@ __all__ = ["command"]
 
 
 def command(
-    small: Annotated[Path, typer.Argument(help="The bundle that answers first.")],
+    small: Annotated[
+        Path, typer.Argument(help="The bundle, or the gate file, that answers first.")
+    ],
     to: Annotated[Path, typer.Option(help="The bundle that is asked where it is unsure.")],
     data: Annotated[Path, typer.Option(help="Labelled text that chooses the threshold.")],
     out: Annotated[Path, typer.Option(help="The policy file.")] = Path("cascade.json"),

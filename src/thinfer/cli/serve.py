@@ -34,6 +34,12 @@ def serve(
     max_body_bytes: Annotated[
         int | None, typer.Option(help="Longest request body. [8388608]")
     ] = None,
+    gate: Annotated[
+        Path | None, typer.Option(help="A file of `thinfer fit-gate`; answers what it knows.")
+    ] = None,
+    gate_policy: Annotated[
+        Path | None, typer.Option(help="A policy of `thinfer calibrate-cascade GATE`.")
+    ] = None,
     cascade: Annotated[
         Path | None, typer.Option(help="A policy of `thinfer calibrate-cascade`.")
     ] = None,
@@ -74,6 +80,8 @@ def serve(
             "max_queue": max_queue,
             "max_batch_tokens": max_batch_tokens,
             "max_body_bytes": max_body_bytes,
+            "gate": gate,
+            "gate_policy": gate_policy,
             "cascade": cascade,
             "cascade_to": cascade_to,
             "cascade_key_file": cascade_key_file,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thinfer.bundle.gate import Gate
 from thinfer.classifier import Classifier
 from thinfer.core.clock import Clock
 from thinfer.core.codec import to_json
 from thinfer.core.progress import Progress
 from thinfer.errors import DataError, UserError
 from thinfer.pipeline.data import LabelledSet, label_corpus
+from thinfer.pipeline.gate import run_corpus
 from thinfer.pipeline.judge import describe_floor
 from thinfer.quality.cascade import CascadePolicy, CascadeStage, score_confidence
 from thinfer.quality.floor import Floor, default_floors, parse_floor, warn_about_floors
@@ -35,7 +39,6 @@ from thinfer.text.splits import find_leaks, without
 
 __all__ = ["CascadeRequest", "calibrate_cascade"]
 
-_BATCH = 32
 _FEWEST_LABELS = 2
 
 Logits = NDArray[np.float32]
@@ -46,7 +49,7 @@ class CascadeRequest:
     """What the user asked for.
 
     Attributes:
-        small: the bundle that answers first.
+        small: the bundle that answers first, or the file of a gate.
         big: the bundle that answers what the small one is unsure of.
         data: labelled text that chooses the threshold.
         test: labelled text that judges it; rows that stand in `data` too are left out.
@@ -68,6 +71,15 @@ class CascadeRequest:
     big_engine: str | None = None
     threads: int | None = None
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Small:
+    """What answers first; rows of NaN where it gives no answer."""
+
+    labels: tuple[str, ...]
+    stage: CascadeStage
+    run: Callable[[Corpus, Progress], Logits]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,21 +106,19 @@ def calibrate_cascade(
         The policy, and the result as JSON. Where the floors are proven under no threshold, there
         is no policy, and the result says why: every text would go on, the share is 1.
     """
-    with (
-        Classifier.open(request.small, engine=request.engine, threads=request.threads) as small,
-        Classifier.open(request.big, engine=request.big_engine, threads=request.threads) as big,
-    ):
-        task = _prepare(request, small, big)
-        first = [_run(small, part, f"run {request.small}", progress) for part in task.parts]
-        second = [_run(big, part, f"run {request.big}", progress) for part in task.parts]
-        stages = (_stage_of(small), _stage_of(big))
-    temperature = fit_temperature(first[0], task.parts[0].truth)
+    with _open_small(request) as small, _open_big(request) as big:
+        task = _prepare(request, small.labels, big)
+        first = [small.run(part.corpus, progress) for part in task.parts]
+        name = f"run {request.big}"
+        second = [run_corpus(big, part.corpus, name, progress) for part in task.parts]
+        stages = (small.stage, _stage_of(big))
+    temperature = _fit(first[0], task.parts[0])
     rows = [
         CascadeRows(
             truth=part.truth,
             small=mine.argmax(axis=1),
             big=other[:, task.order].argmax(axis=1),
-            scores=score_confidence(mine, temperature),
+            scores=np.nan_to_num(score_confidence(mine, temperature), nan=-1.0),
         )
         for part, mine, other in zip(task.parts, first, second, strict=True)
     ]
@@ -140,22 +150,73 @@ def calibrate_cascade(
     return policy if is_proven else None, {**to_json(policy), **body}
 
 
-def _prepare(request: CascadeRequest, small: Classifier, big: Classifier) -> _Task:
+@contextmanager
+def _open_small(request: CascadeRequest) -> Iterator[_Small]:
+    if request.small.is_file():
+        gate, digest = Gate.read(request.small)
+        yield _Small(
+            labels=gate.labels,
+            stage=CascadeStage(version=digest, engine="ngrams", precision="fp32"),
+            run=lambda corpus, progress: gate.logits(corpus.texts),
+        )
+        return
+    with Classifier.open(request.small, engine=request.engine, threads=request.threads) as opened:
+        _check_single(opened)
+        yield _Small(
+            labels=opened.labels,
+            stage=_stage_of(opened),
+            run=lambda corpus, progress: run_corpus(
+                opened, corpus, f"run {request.small}", progress
+            ),
+        )
+
+
+@contextmanager
+def _open_big(request: CascadeRequest) -> Iterator[Classifier]:
+    with Classifier.open(request.big, engine=request.big_engine, threads=request.threads) as big:
+        _check_single(big)
+        yield big
+
+
+def _check_single(classifier: Classifier) -> None:
+    """Let pass a bundle that gives one label of several.
+
+    Raises:
+        UserError: it gives several labels a text, so no score says how sure it is of one.
+    """
+    manifest = classifier.bundle.manifest
+    is_single = manifest.problem_type == "single_label_classification"
+    if not is_single or len(manifest.labels) < _FEWEST_LABELS:
+        what = f"'{classifier.bundle.path}' cannot take part in a cascade"
+        raise UserError(what, expected="one label of two or more for each text")
+
+
+def _fit(logits: Logits, part: LabelledSet) -> float:
+    """Give the temperature of the rows that have an answer.
+
+    Raises:
+        DataError: there is none.
+    """
+    answered = np.isfinite(logits).all(axis=1)
+    if not answered.any():
+        what = f"the gate knows no row of '{part.corpus.name}'"
+        raise DataError(what, do="fit it on more text")
+    return fit_temperature(logits[answered], part.truth[answered])
+
+
+def _prepare(request: CascadeRequest, small: tuple[str, ...], big: Classifier) -> _Task:
     """Read labels, floors and rows; whatever does not fit is refused before anything is run.
 
     Raises:
-        UserError: a bundle gives several labels a text, so no score says how sure it is.
-        DataError: the bundles do not have the same labels, or no row is left to judge.
+        DataError: the two do not have the same labels, or no row is left to judge.
+        UserError: a gate is asked about text pairs.
     """
-    for classifier in (small, big):
-        manifest = classifier.bundle.manifest
-        is_single = manifest.problem_type == "single_label_classification"
-        if not is_single or len(manifest.labels) < _FEWEST_LABELS:
-            what = f"'{classifier.bundle.path}' cannot take part in a cascade"
-            raise UserError(what, expected="one label of two or more for each text")
-    if set(small.labels) != set(big.labels):
+    if set(small) != set(big.labels):
         what = "the two bundles do not have the same labels"
-        raise DataError(what, expected=str(sorted(small.labels)), got=str(sorted(big.labels)))
+        raise DataError(what, expected=str(sorted(small)), got=str(sorted(big.labels)))
+    if request.small.is_file() and request.data.pairs is not None:
+        what = "a gate reads single texts"
+        raise UserError(what, got="text pairs")
     corpora = [request.data]
     if request.test is not None:
         corpora.append(without(request.test, find_leaks(request.data, request.test).rows))
@@ -163,13 +224,13 @@ def _prepare(request: CascadeRequest, small: Classifier, big: Classifier) -> _Ta
             what = f"every row of '{request.test.name}' stands in '{request.data.name}' too"
             raise DataError(what, expected="rows that took no part in the choice")
     normal = request.normal_label or big.bundle.manifest.normal_label
-    labels = LabelSet(small.labels, normal=normal)
+    labels = LabelSet(small, normal=normal)
     floors = tuple(parse_floor(expr, labels) for expr in request.floors)
     return _Task(
         labels=labels,
         floors=floors or default_floors(labels),
         parts=tuple(label_corpus(corpus, labels) for corpus in corpora),
-        order=tuple(big.labels.index(label) for label in small.labels),
+        order=tuple(big.labels.index(label) for label in small),
     )
 
 
@@ -177,18 +238,6 @@ def _stage_of(classifier: Classifier) -> CascadeStage:
     info = classifier.engine.info
     version = classifier.bundle.manifest.content_digest
     return CascadeStage(version=version, engine=info.name, precision=info.precision)
-
-
-def _run(classifier: Classifier, part: LabelledSet, name: str, progress: Progress) -> Logits:
-    batch = part.encode(classifier.tokenizer).batch
-    order = np.argsort(batch.lengths, kind="stable")  # little padding
-    logits = np.empty((len(batch), len(classifier.labels)), dtype=np.float32)
-    with progress.task(name, len(batch)) as advance:
-        for start in range(0, len(batch), _BATCH):
-            rows = order[start : start + _BATCH]
-            logits[rows] = classifier.run_batch(batch.select(rows))
-            advance(len(rows))
-    return logits
 
 
 def _warn(request: CascadeRequest, task: _Task) -> list[str]:
@@ -204,7 +253,9 @@ def _describe(
 ) -> dict[str, Any]:
     """Give share, quality, intervals and verdict on one part, as JSON."""
     verdicts = judge_threshold(task.floors, rows, threshold, labels=task.labels, seed=seed)
-    answers = {"cascade": rows.answers(threshold), "small": rows.small, "big": rows.big}
+    answers = {"cascade": rows.answers(threshold), "big": rows.big}
+    if rows.scores.min() >= 0.0:  # a gate has no answer of its own to some texts
+        answers["small"] = rows.small
     floors = zip(task.floors, verdicts, strict=True)
     return {
         "digest": part.corpus.digest,

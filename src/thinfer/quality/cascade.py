@@ -45,7 +45,7 @@ class CascadeStage:
     """One of the two models, as it ran while the threshold was chosen.
 
     Attributes:
-        version: the bundle's content digest, 64 hex digits.
+        version: the bundle's content digest, 64 hex digits; of a gate the SHA-256 of its file.
         engine: that computed the logits.
         precision: of that engine.
     """
@@ -146,7 +146,7 @@ class CascadePolicy:
         Raises:
             DataError: it is another bundle.
         """
-        _check_stage("small", self.small.version, version)
+        _check_stage("small model", self.small.version, version)
 
     def check_big(self, version: str) -> None:
         """Let pass the bundle that the floors are relative to.
@@ -157,11 +157,11 @@ class CascadePolicy:
         Raises:
             DataError: it is another bundle.
         """
-        _check_stage("big", self.big.version, version)
+        _check_stage("big model", self.big.version, version)
 
 
 def _check_stage(which: str, expected: str, got: str) -> None:
     if got != expected:
-        what = f"the cascade policy belongs to another {which} bundle"
-        do = "name the bundle that it was made for, or run `thinfer calibrate-cascade` again"
+        what = f"the cascade policy was made for another {which}"
+        do = "name the one that it was made for, or run `thinfer calibrate-cascade` again"
         raise DataError(what, expected=expected[:12], got=got[:12], do=do)

@@ -45,7 +45,8 @@ class CascadeRows:
         truth: int64 `[rows]`, classes.
         small: int64 `[rows]`, the small model's answers.
         big: int64 `[rows]`, the big model's answers.
-        scores: float64 `[rows]`, how sure the small model is; 0 … 1.
+        scores: float64 `[rows]`, how sure the small model is, 0 … 1; below 0 where it gives no
+            answer at all.
     """
 
     truth: Classes
@@ -100,9 +101,9 @@ def list_steps(scores: Scores) -> list[float]:
     across it; the last one is 0, under which no text goes on.
 
     Args:
-        scores: float64 `[rows]`.
+        scores: float64 `[rows]`; a row below 0 goes on under every threshold.
     """
-    levels, counts = np.unique(scores, return_counts=True)
+    levels, counts = np.unique(scores[scores >= 0.0], return_counts=True)
     levels, kept = levels[::-1], np.cumsum(counts[::-1])  # rows at or above each level
     steps: list[float] = []
     for step in range(1, STEPS):

@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,18 +48,20 @@ class Relay:
         cloud: bool `[texts]`, where it did.
         degraded: bool `[texts]`, where it should have.
         cloud_version: of the bigger model.
+        home: the stage that answered the others.
     """
 
     logits: Logits
     cloud: NDArray[np.bool_]
     degraded: NDArray[np.bool_]
     cloud_version: str
+    home: Literal["edge", "gate"] = "edge"
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What the answer's head says."""
         texts, sent, lost = len(self.cloud), int(self.cloud.sum()), int(self.degraded.sum())
-        stage = b"edge" if not sent else b"cloud" if sent == texts else b"mixed"
+        stage = self.home.encode() if not sent else b"cloud" if sent == texts else b"mixed"
         headers = [(b"x-thinfer-stage", stage)]
         if sent:
             headers.append((b"x-thinfer-cloud-version", self.cloud_version.encode()))
@@ -68,7 +71,7 @@ class Relay:
 
     def describe(self, row: int) -> dict[str, object]:
         """Give the fields of one text's answer: `stage`, and `degraded` where it is."""
-        fields: dict[str, object] = {"stage": "cloud" if self.cloud[row] else "edge"}
+        fields: dict[str, object] = {"stage": "cloud" if self.cloud[row] else self.home}
         return {**fields, "degraded": True} if self.degraded[row] else fields
 
 

@@ -59,6 +59,7 @@ class Metrics:
         self.batch_size = histogram("batch_size", "Texts of an engine call", TEXTS)
         self.batch_tokens = histogram("batch_tokens", "Tokens of an engine call", TOKENS)
         self.engine_failures = counter("engine_failures", "Engine calls that failed")
+        self.gate = counter("gate", "Texts that a gate saw", ("outcome",))
         self.cascade = counter("cascade", "Texts answered under a cascade", ("outcome",))
         self.cascade_seconds = histogram("cascade_seconds", "Asking the bigger model", SECONDS)
         self.version = Gauge(

@@ -18,6 +18,7 @@ from thinfer.serve.batcher import Batcher, BatchLimits
 from thinfer.serve.cascade import Cascade, Relay, open_cascade
 from thinfer.serve.errors import ClientGoneError, InvalidBodyError, LateError, NotReadyError
 from thinfer.serve.fleet import Fleet
+from thinfer.serve.gate import GateStage, open_gate
 from thinfer.serve.lifecycle import Lifecycle
 from thinfer.serve.middleware import trace_of
 from thinfer.serve.observe import Metrics
@@ -71,6 +72,7 @@ class Service:
         clock: measures tokenising and waiting.
         rng: draws the requests that a second version sees.
         cascade: asks a bigger model where the version that answers is unsure.
+        gate: answers what it knows before the engine is asked.
     """
 
     def __init__(
@@ -82,9 +84,10 @@ class Service:
         clock: Clock,
         rng: np.random.Generator,
         cascade: Cascade | None = None,
+        gate: GateStage | None = None,
     ) -> None:
         self.fleet, self.settings, self.metrics = fleet, settings, metrics
-        self.router, self.cascade = fleet.router, cascade
+        self.router, self.cascade, self.gate = fleet.router, cascade, gate
         self.lifecycle = Lifecycle()
         self._shadow = Shadow(fleet, metrics, compare_share=settings.compare_share, rng=rng)
         self._clock = clock
@@ -143,6 +146,11 @@ class Service:
                 what = f"{truncated} of the texts are too long, and 'truncate' is false"
                 expected = f"at most {version.classifier.tokenizer.max_length} tokens"
                 raise InvalidBodyError(what, expected=expected)
+            if self.gate is not None and (
+                known := self.gate.answer(version.classifier, texts, pairs)
+            ):
+                trace.truncated, trace.relay = truncated, known
+                return Answered(version=version, logits=known.logits, encoded=encoded, relay=known)
             ticket = version.batcher.submit(
                 encoded.batch, permit, priority=asked.priority, deadline_s=deadline
             )
@@ -284,8 +292,15 @@ def build_service(
     router = Router(build(classifier), rng=dealing)
     metrics.watch_queue(lambda: router.waiting)
     fleet = Fleet(router, settings, opener=reopen, build=build, metrics=metrics, clock=clock)
-    cascade = open_cascade(classifier, settings, metrics=metrics, clock=clock)
-    return Service(fleet, settings, metrics=metrics, clock=clock, rng=drawing, cascade=cascade)
+    return Service(
+        fleet,
+        settings,
+        metrics=metrics,
+        clock=clock,
+        rng=drawing,
+        cascade=open_cascade(classifier, settings, metrics=metrics, clock=clock),
+        gate=open_gate(classifier, settings, metrics=metrics),
+    )
 
 
 async def _wait_gone(request: Request) -> None:

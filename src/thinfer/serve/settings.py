@@ -44,6 +44,8 @@ class ServeSettings(BaseSettings):
         arm_max_slowdown: an arm whose median request takes so many times as long is stopped.
         compare_share: share of an arm's requests that the current version sees too.
         access_log: one line a request, without its query and body.
+        gate: a file of `thinfer fit-gate`; texts that it is sure of are answered by it.
+        gate_policy: of `thinfer calibrate-cascade GATE`; how sure it must be.
         cascade: a policy of `thinfer calibrate-cascade`; texts below its threshold go on.
         cascade_to: where they go: a bundle, or the `http(s)://` address of another service.
         cascade_key_file: its first line is sent to that service as a Bearer token.
@@ -80,6 +82,8 @@ class ServeSettings(BaseSettings):
     arm_max_slowdown: float = Field(default=3.0, gt=1)
     compare_share: float = Field(default=0.1, ge=0, le=1)
     access_log: bool = False
+    gate: Path | None = None
+    gate_policy: Path | None = None
     cascade: Path | None = None
     cascade_to: str | None = None
     cascade_key_file: Path | None = None
@@ -99,6 +103,12 @@ class ServeSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_cascade(self) -> Self:
+        if (self.gate is None) != (self.gate_policy is None):
+            message = "gate and gate_policy are needed together"
+            raise ValueError(message)
+        if self.gate is not None and self.cascade is not None:
+            message = "gate and cascade exclude each other: nothing has judged them as one"
+            raise ValueError(message)
         if (self.cascade is None) != (self.cascade_to is None):
             message = "cascade and cascade_to are needed together: a policy, and where texts go on"
             raise ValueError(message)

@@ -77,7 +77,7 @@ def test_the_policy_of_another_bundle_is_refused() -> None:
     policy = make_policy()
     policy.check_small(policy.small.version)
     policy.check_big(policy.big.version)
-    with pytest.raises(DataError, match="another small bundle"):
+    with pytest.raises(DataError, match="another small model"):
         policy.check_small(policy.big.version)
-    with pytest.raises(DataError, match="another big bundle"):
+    with pytest.raises(DataError, match="another big model"):
         policy.check_big(policy.small.version)

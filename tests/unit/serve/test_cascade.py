@@ -254,10 +254,10 @@ def test_policies_of_other_bundles_are_refused_at_the_start(
     other = make_fake_bundle(tmp_path / "other", seed=9)
     file = tmp_path / "cascade.json"
     make_policy(other, big).write(file)
-    with pytest.raises(DataError, match="another small bundle"):
+    with pytest.raises(DataError, match="another small model"):
         open_with(small, file, big.path)
     make_policy(small.bundle, other).write(file)
-    with pytest.raises(DataError, match="another big bundle"):
+    with pytest.raises(DataError, match="another big model"):
         open_with(small, file, big.path)
     metrics = Metrics()
     assert open_cascade(small, ServeSettings(), metrics=metrics, clock=ManualClock()) is None
