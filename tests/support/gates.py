@@ -25,7 +25,7 @@ def make_gate(
     bias = np.zeros(len(labels), dtype=np.float32)
     bias[labels.index(answer)] = 8.0
     return Gate(
-        facts=GateFacts(labels=labels, widths=widths, model="b" * 64),
+        facts=GateFacts(labels=labels, widths=widths, known=widths, model="b" * 64),
         weights=np.zeros((buckets, len(labels)), dtype=np.float32),
         bias=bias,
         seen=np.packbits(bits, bitorder="little"),

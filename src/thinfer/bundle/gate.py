@@ -36,7 +36,8 @@ class GateFacts:
 
     Attributes:
         labels: name of each class, in the order of the logits.
-        widths: characters of an n-gram.
+        widths: characters of the n-grams that count.
+        known: characters of the n-grams that must all have been seen.
         model: content digest of the bundle that it learned from.
     """
 
@@ -45,6 +46,7 @@ class GateFacts:
 
     labels: tuple[str, ...]
     widths: tuple[int, ...]
+    known: tuple[int, ...]
     model: str
 
 
@@ -56,7 +58,8 @@ class Gate:
         facts: labels, widths and origin.
         weights: float32 `[buckets, classes]`; buckets are a power of two.
         bias: float32 `[classes]`.
-        seen: uint8 `[SEEN_BITS / 8]`, a bit for each n-gram of the training texts.
+        seen: uint8 `[SEEN_BITS / 8]`, a bit for each n-gram of the training texts that is asked
+            for by `known`.
     """
 
     facts: GateFacts
@@ -68,7 +71,7 @@ class Gate:
         buckets, classes = self.weights.shape if self.weights.ndim == 2 else (0, 0)
         good = buckets > 0 and buckets & (buckets - 1) == 0 and self.bias.shape == (classes,)
         good &= classes == len(self.facts.labels) > 1 and self.seen.shape == (SEEN_BITS // 8,)
-        good &= bool(self.facts.widths) and min(self.facts.widths, default=0) > 0
+        good &= min(self.facts.widths, default=0) > 0 and min(self.facts.known, default=0) > 0
         good &= bool(np.isfinite(self.weights).all() and np.isfinite(self.bias).all())
         if not good:
             what = "the gate contradicts itself"
@@ -92,7 +95,7 @@ class Gate:
         rows = np.full((len(texts), len(self.labels)), np.nan, dtype=np.float32)
         for row, text in enumerate(texts):
             hashes = hash_ngrams(text, self.facts.widths)
-            if len(hashes) and self._has_seen(hashes):
+            if len(hashes) and self._has_seen(hash_ngrams(text, self.facts.known)):
                 places, values = find_features(hashes, len(self.weights))
                 rows[row] = values @ self.weights[places] + self.bias
         return rows

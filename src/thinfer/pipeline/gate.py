@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ def fit_gate(
     threads: int | None,
     progress: Progress,
     widths: tuple[int, ...] = WIDTHS,
+    known: tuple[int, ...] = WIDTHS,
 ) -> Gate:
     """Ask a bundle for its answers and fit logistic regression to them.
 
@@ -43,7 +45,9 @@ def fit_gate(
         seed: of the solver's order.
         threads: of one engine call.
         progress: told of the batches.
-        widths: characters of an n-gram; of each of these widths all n-grams must be known.
+        widths: characters of the n-grams that count.
+        known: of each of these widths, all n-grams of a text must stand in the corpus, or the gate
+            gives no answer.
 
     Returns:
         The gate.
@@ -60,10 +64,13 @@ def fit_gate(
             what = f"'{bundle}' cannot have a gate"
             raise UserError(what, expected="one label of two or more for each text")
         taught = run_corpus(classifier, corpus, f"run {bundle}", progress)
-    facts = GateFacts(labels=manifest.labels, widths=widths, model=manifest.content_digest)
+    facts = GateFacts(
+        labels=manifest.labels, widths=widths, known=known, model=manifest.content_digest
+    )
     hashes = [hash_ngrams(text, widths) for text in corpus.texts]
     weights, bias = _fit(hashes, taught, seed=seed)
-    return Gate(facts=facts, weights=weights, bias=bias, seen=_mark_seen(hashes))
+    seen = _mark_seen(hash_ngrams(text, known) for text in corpus.texts)
+    return Gate(facts=facts, weights=weights, bias=bias, seen=seen)
 
 
 def run_corpus(
@@ -134,7 +141,7 @@ def _spread(
     return weights, bias
 
 
-def _mark_seen(hashes: list[NDArray[np.uint32]]) -> NDArray[np.uint8]:
+def _mark_seen(hashes: Iterable[NDArray[np.uint32]]) -> NDArray[np.uint8]:
     bits = np.zeros(SEEN_BITS, dtype=np.uint8)
     for each in hashes:
         bits[each & np.uint32(SEEN_BITS - 1)] = 1

@@ -93,6 +93,7 @@ def test_a_gate_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
         {"facts": replace(gate.facts, labels=("a", "b"))},
         {"facts": replace(gate.facts, widths=())},
         {"facts": replace(gate.facts, widths=(0,))},
+        {"facts": replace(gate.facts, known=())},
     ):
         with pytest.raises(DataError, match="contradicts"):
             replace(gate, **change)  # type: ignore[arg-type]  # the wrong values are the point

@@ -34,7 +34,7 @@ def draw(rows: int, seed: int) -> Corpus:
 def test_it_learns_the_answers_of_the_bundle_and_the_same_each_time(tmp_path: Path) -> None:
     bundle = make_fake_bundle(tmp_path / "bundle")
     told = {"seed": 0, "threads": 1, "progress": SilentProgress()}
-    gate = fit_gate(bundle.path, draw(400, 0), **told, widths=(1, 2, 3))  # type: ignore[arg-type]
+    gate = fit_gate(bundle.path, draw(400, 0), **told, widths=(1, 2, 3), known=(1, 2))  # type: ignore[arg-type]
     corpus = draw(40, 1)
     with Classifier.open(bundle) as classifier:
         expected = classifier.logits(corpus.texts).argmax(axis=1)
@@ -43,8 +43,19 @@ def test_it_learns_the_answers_of_the_bundle_and_the_same_each_time(tmp_path: Pa
     assert (found.argmax(axis=1) == expected).mean() > 0.9
     assert np.isnan(gate.logits(["abc"])).all()
     assert gate.facts.model == bundle.manifest.content_digest
-    again = fit_gate(bundle.path, draw(400, 0), **told, widths=(1, 2, 3))  # type: ignore[arg-type]
+    again = fit_gate(bundle.path, draw(400, 0), **told, widths=(1, 2, 3), known=(1, 2))  # type: ignore[arg-type]
     assert again.encode() == gate.encode()
+
+
+def test_less_need_be_known_than_counts(tmp_path: Path) -> None:
+    bundle = make_fake_bundle(tmp_path / "bundle")
+    corpus = Corpus(texts=("ab", "cd"), name="rows.csv")
+    told = {"seed": 0, "threads": 1, "progress": SilentProgress()}
+    strict = fit_gate(bundle.path, corpus, **told)  # type: ignore[arg-type]
+    assert np.isnan(strict.logits(["abcd"])).all()
+    loose = fit_gate(bundle.path, corpus, **told, known=(1,))  # type: ignore[arg-type]
+    assert np.isfinite(loose.logits(["abcd"])).all()
+    assert np.isnan(loose.logits(["abce"])).all()
 
 
 def test_a_class_that_is_never_answered_is_out_of_reach(tmp_path: Path) -> None:
