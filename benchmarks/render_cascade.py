@@ -9,8 +9,8 @@ from benchmarks.tables import Body, facts, interval, mega, number, percent, tabl
 __all__ = ["render_cascade"]
 
 _HEAD = (
-    "set", "rows", "small", "bigger", "small alone", "bigger alone", "cascade", "interval",
-    "go on", "floor", "verdict",
+    "set", "rows", "small", "bigger", "accuracy: small alone", "bigger alone", "cascade",
+    "go on", "floor", "value", "interval", "verdict",
 )  # fmt: skip
 
 
@@ -21,9 +21,10 @@ def render_cascade(results: Body) -> list[str]:
         results: set → what `benchmarks.cascade` stored.
     """
     note = (
-        "A teacher cut far below its floor answers first, and asks its teacher where it is unsure. "
-        "Accuracy, its interval and the share of texts that go on; `dev` chose the threshold, "
-        "`test` judged it. The verdict is that of both together against the bigger model alone.\n"
+        "A teacher cut far below its floor, or a gate of hashed n-grams, answers first; its "
+        "teacher answers where it is unsure. The value of each floor with its interval, and the "
+        "share of texts that go on; `dev` chose the threshold, `test` judged it. The verdict is "
+        "that of both together against the bigger model alone.\n"
     )
     rows = [row for key, body in results.items() for row in _rows(key, body)]
     stops = [
@@ -51,9 +52,10 @@ def _rows(key: str, body: Body) -> Iterator[tuple[str, ...]]:
                 number(part["n"]),
                 *models,
                 *(_accuracy(metrics, each) for each in ("small", "big", "cascade")),
-                interval(floor["interval"], digits=4),
                 percent(part["cloud_share"]),
                 floor["expr"],
+                percent(floor["value"]),
+                interval(floor["interval"], digits=4),
                 floor["verdict"],
             )
 
