@@ -78,11 +78,12 @@ class Harness:
     engine: GatedEngine
     folder: Path
 
-    def make_bundle(self, salt: int, **options: Any) -> Path:
+    def make_bundle(self, salt: int, **options: Any) -> Path:  # noqa: ANN401 - of any kind
         """Write another version beside the first; another salt gives other answers."""
         place = self.folder / f"salt-{salt}"
         labels = options.pop("labels", ("normal", "spam", "abuse"))
-        make_fake_bundle(place, labels=labels, options={"salt": salt, **options})
+        seed = options.pop("seed", 0)
+        make_fake_bundle(place, labels=labels, seed=seed, options={"salt": salt, **options})
         return place
 
     def admin(self, method: str, path: str, body: object = None) -> httpx2.Response:

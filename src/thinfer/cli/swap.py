@@ -42,6 +42,9 @@ def command(
 
     The service loads the bundle beside the present one, verifies every byte, runs its golden set
     and compares its speed. Only then it switches; a bundle that fails changes nothing.
+
+    Raises:
+        UserError: more than one change is asked for, or the service refuses it.
     """
     from thinfer.cli.remote import ask_admin
     from thinfer.serve.keys import read_key

@@ -22,7 +22,8 @@ def first_alarm(rng: np.random.Generator, *, rate: float, bound: float, rows: in
 def test_a_rate_at_its_bound_is_rarely_called_broken_however_often_one_looks() -> None:
     rng = np.random.default_rng(0)
     alarms = [first_alarm(rng, rate=0.05, bound=0.05, rows=1000) for _ in range(200)]
-    assert sum(alarm is not None for alarm in alarms) <= 0.05 * 200
+    # At most 5 % in the long run; more than 19 of 200 would come once in a thousand trials.
+    assert sum(alarm is not None for alarm in alarms) <= 19
 
 
 def test_a_rate_far_above_its_bound_is_found_early() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_a_key_stays_with_its_version_and_a_growing_arm_only_takes_over() -> Non
         router.set_split({"a": 1 - share, "b": share}, shadow=None)
         homes.append([router.choose(key=key).name for key in keys])
     assert homes[0] == homes[1]
-    for before, after in zip(homes[1:], homes[2:], strict=False):
+    for before, after in pairwise(homes[1:]):
         assert all(now == "b" for was, now in zip(before, after, strict=True) if was == "b")
 
 
