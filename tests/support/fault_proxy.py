@@ -23,7 +23,8 @@ class FaultProxy:
 
     def __init__(self, target: int) -> None:
         self.port = self.connections = 0
-        self._target, self._fault = target, "pass"
+        self._target = target
+        self._fault: Fault = "pass"
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -31,7 +32,7 @@ class FaultProxy:
         asyncio.run_coroutine_threadsafe(self._change(fault), self._loop).result(10)
 
     async def _change(self, fault: Fault) -> None:
-        self._fault = fault  # type: ignore[assignment]
+        self._fault = fault
         tasks = [*self._tasks]
         for task in tasks:
             task.cancel()
@@ -46,7 +47,7 @@ class FaultProxy:
             with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self._act(self._fault, reader, writer)
         finally:
-            self._tasks.discard(task)  # type: ignore[arg-type]
+            self._tasks.discard(task)
             writer.close()
 
     async def _act(

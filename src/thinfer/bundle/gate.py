@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +106,11 @@ class Gate:
 
     def encode(self) -> bytes:
         """Give the bytes of the file."""
-        tensors = {"weights": self.weights, "bias": self.bias, "seen": self.seen}
+        tensors: dict[str, NDArray[Any]] = {
+            "weights": self.weights,
+            "bias": self.bias,
+            "seen": self.seen,
+        }
         facts = json.dumps(to_json(self.facts), ensure_ascii=False, sort_keys=True)
         return save(tensors, metadata={_FACTS: facts})
 

@@ -46,14 +46,16 @@ def command(
     from thinfer.core.clock import SystemClock
     from thinfer.errors import QualityError
     from thinfer.pipeline.cascade import CascadeRequest, calibrate_cascade
-    from thinfer.text.corpus import read_corpus
+    from thinfer.text.corpus import Corpus, read_corpus
 
-    columns = {"text_column": text_column, "label_column": label_column}
+    def read(path: Path) -> Corpus:
+        return read_corpus(path, text_column=text_column, label_column=label_column)
+
     request = CascadeRequest(
         small=small,
         big=to,
-        data=read_corpus(data, **columns),
-        test=None if test is None else read_corpus(test, **columns),
+        data=read(data),
+        test=None if test is None else read(test),
         floors=tuple(floor or ()),
         normal_label=normal_label,
         engine=engine,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from tests.support.gates import make_gate
@@ -84,7 +86,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_gate_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     gate = make_gate(["hello"])
     nan = np.full_like(gate.bias, np.nan)
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"weights": gate.weights[:3]},
         {"weights": gate.weights[:, :2]},
         {"bias": gate.bias[:2]},
@@ -94,10 +96,12 @@ def test_a_gate_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
         {"facts": replace(gate.facts, widths=())},
         {"facts": replace(gate.facts, widths=(0,))},
         {"facts": replace(gate.facts, known=())},
-    ):
+    )
+    for change in changes:
         with pytest.raises(DataError, match="contradicts"):
-            replace(gate, **change)  # type: ignore[arg-type]  # the wrong values are the point
-    tensors = {"weights": gate.weights, "bias": gate.bias, "seen": gate.seen.astype(np.int16)}
+            replace(gate, **change)
+    tensors: dict[str, NDArray[Any]] = {"weights": gate.weights, "bias": gate.bias}
+    tensors["seen"] = gate.seen.astype(np.int16)
     raw = save(tensors, metadata={"thinfer": json.dumps(to_json(gate.facts))})
     (tmp_path / "gate").write_bytes(raw)
     with pytest.raises(DataError, match="uint8"):

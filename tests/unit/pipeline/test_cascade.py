@@ -137,7 +137,7 @@ def test_floors_that_no_threshold_holds_are_refused_with_share_1(
     assert result["test"] is None  # nothing is judged on it that will not be used
     assert result["verdict"] == "unproven"
     assert "rows would prove" in result["stopped"]["reasons"][0]
-    wrong = replace(data, labels=answer(pair[0], data.texts)[0], digest="")
+    wrong = replace(data, labels=tuple(answer(pair[0], data.texts)[0]), digest="")
     asked = request(pair, data=wrong, floors=("accuracy>=0.9",))
     policy, result = calibrate_cascade(asked, progress=SilentProgress(), clock=ManualClock())
     assert (policy, result["verdict"]) == (None, "broken")

@@ -81,7 +81,7 @@ def test_another_version_than_the_policys_answers_for_itself(harness: Harness) -
 def test_what_was_not_made_for_each_other_is_refused(tmp_path: Path) -> None:
     bundle = make_fake_bundle(tmp_path / "bundle")
     other = make_fake_bundle(tmp_path / "other", seed=9)
-    told = ServeSettings(**write_gate(tmp_path, bundle))
+    told = load_settings(write_gate(tmp_path, bundle))
     with Classifier.open(other) as classifier, pytest.raises(DataError, match="another big"):
         open_gate(classifier, told, metrics=Metrics())
     with Classifier.open(bundle) as classifier:
