@@ -55,6 +55,27 @@ def serve(
     model_name: Annotated[
         str | None, typer.Option(help="Name of the model in /v2. [the bundle's folder]")
     ] = None,
+    gate: Annotated[
+        Path | None, typer.Option(help="A file of `thinfer fit-gate`; answers what it knows.")
+    ] = None,
+    gate_policy: Annotated[
+        Path | None, typer.Option(help="A policy of `thinfer calibrate-cascade GATE`.")
+    ] = None,
+    cascade: Annotated[
+        Path | None, typer.Option(help="A policy of `thinfer calibrate-cascade`.")
+    ] = None,
+    cascade_to: Annotated[
+        str | None, typer.Option(help="Where unsure texts go on: a bundle, or http(s)://…")
+    ] = None,
+    cascade_key_file: Annotated[
+        Path | None, typer.Option(help="Its first line is sent there as a Bearer token.")
+    ] = None,
+    cascade_budget: Annotated[
+        float | None, typer.Option(help="Share of the texts that may go on. [1]")
+    ] = None,
+    cascade_timeout_s: Annotated[
+        float | None, typer.Option(help="Seconds for the bigger model's answer. [1]")
+    ] = None,
 ) -> None:
     """Serve a bundle over HTTP until SIGTERM.
 
@@ -82,6 +103,13 @@ def serve(
             "access_log": access_log,
             "log_format": log_format,
             "otel": otel,
+            "gate": gate,
+            "gate_policy": gate_policy,
+            "cascade": cascade,
+            "cascade_to": cascade_to,
+            "cascade_key_file": cascade_key_file,
+            "cascade_budget": cascade_budget,
+            "cascade_timeout_s": cascade_timeout_s,
         }
     )
     _run(bundle, settings)

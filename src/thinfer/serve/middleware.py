@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thinfer.core.clock import Clock
 from thinfer.serve.access import RequestIds
+from thinfer.serve.cascade import Relay
 from thinfer.serve.errors import BodyTooLargeError
 from thinfer.serve.observe import Metrics
 from thinfer.serve.spans import SpanWriter
@@ -34,6 +35,7 @@ class Trace:
         tokens_total: tokens that the texts have.
         closes: whether the connection shall end with this answer.
         is_routed: whether the router has chosen the version for this request.
+        relay: who answered, where a cascade is at work.
     """
 
     version: str
@@ -46,6 +48,7 @@ class Trace:
     tokens_total: int = 0
     closes: bool = False
     is_routed: bool = False
+    relay: Relay | None = None
 
 
 def trace_of(scope: Scope) -> Trace:
@@ -164,6 +167,8 @@ def _headers_of(trace: Trace) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-thinfer-tokens-total", b"%d" % trace.tokens_total))
     if trace.truncated:
         headers.append((b"x-thinfer-truncated", str(trace.truncated).encode()))
+    if trace.relay is not None:
+        headers += trace.relay.headers
     if trace.closes:
         headers.append((b"connection", b"close"))
     return headers

@@ -66,6 +66,9 @@ class Metrics:
         self.batch_tokens = histogram("batch_tokens", "Tokens of an engine call", TOKENS)
         self.cache = counter("cache", "Texts that a cache was asked for", ("outcome",))
         self.engine_failures = counter("engine_failures", "Engine calls that failed")
+        self.gate = counter("gate", "Texts that a gate saw", ("outcome",))
+        self.cascade = counter("cascade", "Texts answered under a cascade", ("outcome",))
+        self.cascade_seconds = histogram("cascade_seconds", "Asking the bigger model", SECONDS)
         self.version = Gauge(
             "thinfer_version_info",
             "The versions that are loaded",
@@ -97,6 +100,11 @@ class Metrics:
     def watch_queue(self, depth: Callable[[], float]) -> None:
         """Read the depth of the queue at each scrape."""
         self._queue.set_function(depth)
+
+    def watch_breaker(self, state: Callable[[], float]) -> None:
+        """Show a cascade's breaker: 0 closed, 1 half-open, 2 open; read at each scrape."""
+        text = "Whether the bigger model is asked: 0 yes, 1 on trial, 2 no"
+        Gauge("thinfer_cascade_breaker", text, registry=self._registry).set_function(state)
 
     def observe_run(self, run: BatchRun) -> None:
         """Count one engine call."""

@@ -17,9 +17,11 @@ from thinfer.errors import EngineError, ThinferError
 from thinfer.serve.asked import Asked, read_asked
 from thinfer.serve.batcher import Batcher, BatchLimits
 from thinfer.serve.cache import SharedTicket, TextCache
+from thinfer.serve.cascade import Cascade, Relay, open_cascade
 from thinfer.serve.drift import DriftWatch
 from thinfer.serve.errors import ClientGoneError, LateError, NotReadyError, TooManyWindowsError
 from thinfer.serve.fleet import Fleet
+from thinfer.serve.gate import GateStage, open_gate
 from thinfer.serve.lifecycle import Lifecycle
 from thinfer.serve.middleware import Trace, trace_of
 from thinfer.serve.observe import Metrics
@@ -49,11 +51,13 @@ class Answered:
         version: that gave it.
         logits: float32 `[texts, classes]`.
         encoded: the texts as they were run.
+        relay: who gave which row, where a cascade is at work; its logits stand in `logits`.
     """
 
     version: Version
     logits: Logits
     encoded: Encoding
+    relay: Relay | None = None
 
     def predictions(self) -> list[Prediction]:
         """Give label and scores of each text."""
@@ -69,6 +73,8 @@ class Service:
         metrics: where it counts.
         clock: measures tokenising and waiting.
         rng: draws the requests that a second version sees.
+        cascade: asks a bigger model where the version that answers is unsure.
+        gate: answers what it knows before the engine is asked.
     """
 
     def __init__(
@@ -79,9 +85,11 @@ class Service:
         metrics: Metrics,
         clock: Clock,
         rng: np.random.Generator,
+        cascade: Cascade | None = None,
+        gate: GateStage | None = None,
     ) -> None:
         self.fleet, self.settings, self.metrics = fleet, settings, metrics
-        self.router = fleet.router
+        self.router, self.cascade, self.gate = fleet.router, cascade, gate
         # Fixed at the start: another version of the model keeps its name.
         folder = self.router.current.classifier.bundle.path.resolve().name
         self.model_name = settings.model_name or folder or "model"
@@ -100,10 +108,14 @@ class Service:
     def start(self) -> None:
         """Start the engine's workers; called once, on the running event loop."""
         self.fleet.start()
+        if self.cascade is not None:
+            self.cascade.start()
 
     async def stop(self) -> None:
         """End all workers and free all engines."""
         await self._shadow.stop()
+        if self.cascade is not None:
+            await self.cascade.stop()
         await self.fleet.stop()
 
     async def classify(
@@ -140,6 +152,11 @@ class Service:
         deadline = None if asked.deadline_ms is None else arrived + asked.deadline_ms / 1e3
         with version.hold(), version.batcher.admit(len(texts)) as permit:
             encoded = await self._tokenize(version, texts, pairs=pairs, long_text=long_text)
+            if self.gate is not None and (
+                known := self.gate.answer(version.classifier, texts, pairs)
+            ):
+                trace.relay = known
+                return Answered(version=version, logits=known.logits, encoded=encoded, relay=known)
             if len(encoded.batch) > len(texts):
                 self._check_windows(encoded)
                 version.batcher.admit_more(permit, len(encoded.batch) - len(texts))
@@ -155,7 +172,15 @@ class Service:
         self.drift.observe(version.classifier, pooled, encoded)
         self._count(version, ticket, encoded=encoded, trace=trace)
         self._shadow.follow(version, texts, pairs, logits=pooled, long_text=encoded.long_text)
-        return Answered(version=version, logits=pooled, encoded=encoded)
+        relay = None
+        if self.cascade is not None:
+            left = None if deadline is None else deadline - self._clock.monotonic()
+            relay = await self.cascade.complete(
+                version.classifier, pooled, texts, pairs=pairs, left_s=left
+            )
+        if relay is not None:
+            trace.relay, pooled = relay, relay.logits
+        return Answered(version=version, logits=pooled, encoded=encoded, relay=relay)
 
     async def check_ready(self) -> None:
         """Return when a real inference through the queue worked in time.
@@ -332,7 +357,15 @@ def build_service(
     router = Router(build(classifier), rng=dealing)
     metrics.watch_queue(lambda: router.waiting)
     fleet = Fleet(router, settings, opener=reopen, build=build, metrics=metrics, clock=clock)
-    return Service(fleet, settings, metrics=metrics, clock=clock, rng=drawing)
+    return Service(
+        fleet,
+        settings,
+        metrics=metrics,
+        clock=clock,
+        rng=drawing,
+        cascade=open_cascade(classifier, settings, metrics=metrics, clock=clock),
+        gate=open_gate(classifier, settings, metrics=metrics),
+    )
 
 
 async def _wait_gone(request: Request) -> None:
