@@ -25,6 +25,9 @@ def serve(
     max_body_bytes: Annotated[
         int | None, typer.Option(help="Longest request body. [8388608]")
     ] = None,
+    console: Annotated[
+        bool | None, typer.Option("--console/--no-console", help="The page at /. [on]")
+    ] = None,
 ) -> None:
     """Serve a bundle over HTTP until SIGTERM.
 
@@ -47,6 +50,7 @@ def serve(
             "max_queue": max_queue,
             "max_batch_tokens": max_batch_tokens,
             "max_body_bytes": max_body_bytes,
+            "console": console,
         }
     )
     logging.basicConfig(

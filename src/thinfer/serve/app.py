@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 import thinfer
 from thinfer.core.clock import Clock
 from thinfer.errors import InternalError, OverloadError, ThinferError
+from thinfer.serve.console import build_console
 from thinfer.serve.errors import NotReadyError, answer_for
 from thinfer.serve.middleware import BoundBody, Observe, trace_of
 from thinfer.serve.routes import build_routes
@@ -53,12 +54,14 @@ def create_app(service: Service, *, clock: Clock) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
     )
-    routes = build_routes(service)
-    app.include_router(routes)
+    routers = [build_routes(service), *([build_console()] if service.settings.console else [])]
+    for router in routers:
+        app.include_router(router)
     app.add_exception_handler(ThinferError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_bug)
-    paths = {str(getattr(route, "path", "")) for route in routes.routes} | {"/openapi.json"}
+    known = [route for router in routers for route in router.routes]
+    paths = {str(getattr(route, "path", "")) for route in known} | {"/openapi.json"}
     return Observe(
         BoundBody(app, max_bytes=service.settings.max_body_bytes),
         metrics=service.metrics,

@@ -26,6 +26,7 @@ class Trace:
         outcome: set by the error table; told from the status when None.
         reason: of a refusal.
         truncated: texts that were cut.
+        tokens: that were run for this request.
         closes: whether the connection shall end with this answer.
     """
 
@@ -33,6 +34,7 @@ class Trace:
     outcome: str | None = None
     reason: str | None = None
     truncated: int = 0
+    tokens: int = 0
     closes: bool = False
 
 
@@ -96,7 +98,7 @@ class Observe:
         outcome = trace.outcome or _outcome_of(status)
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(route, outcome).inc()
-        self._metrics.request_seconds.observe(seconds)
+        self._metrics.request_seconds.labels(route).observe(seconds)
         if outcome == "refused":
             self._metrics.refused.labels(trace.reason or "other").inc()
         if self._has_log:
@@ -115,6 +117,8 @@ def _headers_of(trace: Trace) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-thinfer-version", trace.version.encode())]
     if trace.truncated:
         headers.append((b"x-thinfer-truncated", str(trace.truncated).encode()))
+    if trace.tokens:
+        headers.append((b"x-thinfer-tokens", str(trace.tokens).encode()))
     if trace.closes:
         headers.append((b"connection", b"close"))
     return headers

@@ -109,6 +109,7 @@ class Service:
             finally:
                 version.batcher.leave(ticket)
         trace.truncated = truncated
+        trace.tokens = int(encoded.batch.lengths.sum())
         self._count(ticket, truncated=truncated, unknown=int(encoded.unknown.sum()))
         return Answered(version=version, logits=logits, encoded=encoded)
 

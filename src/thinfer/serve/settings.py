@@ -33,6 +33,7 @@ class ServeSettings(BaseSettings):
         ready_timeout_s: for the inference that readiness makes.
         drain_notice_s: between readiness going false and the listening socket closing, at least.
         drain_timeout_s: for the requests in flight when the service is told to stop.
+        console: whether the page at `/` is served.
         access_log: one line a request, without its query and body.
     """
 
@@ -51,6 +52,7 @@ class ServeSettings(BaseSettings):
     ready_timeout_s: float = Field(default=5.0, gt=0)
     drain_notice_s: float = Field(default=0.5, ge=0)
     drain_timeout_s: float = Field(default=30.0, gt=0)
+    console: bool = True
     access_log: bool = False
 
     @model_validator(mode="after")

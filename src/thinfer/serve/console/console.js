@@ -1,0 +1,69 @@
+// Starts the page: the facts of the service, then its three parts.
+
+import { find, say } from './elements.js';
+import { Live } from './live.js';
+import { readInfo, readRoutes } from './service.js';
+import { Try } from './try.js';
+import { Versions } from './versions.js';
+
+const VERDICTS = {
+  holds: 'Its quality floor holds.',
+  unproven: 'It is above its quality floor, not yet proven.',
+  broken: 'Its quality floor is broken.',
+};
+
+const count = (number, noun) => `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`;
+
+function describe(info) {
+  const engine = `${info.engine} in ${String(info.precision).toUpperCase()} on ${count(info.threads, 'thread')}`;
+  const size = `${count(info.labels.length, 'label')}, up to ${count(info.max_length, 'token')} a text`;
+  return `${size}; ${engine}. ${VERDICTS[info.quality?.verdict] ?? ''}`;
+}
+
+class Console {
+  constructor() {
+    this.current = null;
+    this.loaded = null; // names that the admin routes tell; without the key those that are counted
+    this.trial = new Try();
+    this.versions = new Versions((names, current) => {
+      this.loaded = names;
+      this.see(current);
+    });
+    this.live = new Live((names, current) => {
+      this.counted = names;
+      this.see(current);
+    });
+    for (const [button, value] of [['confirm-yes', 'yes'], ['confirm-no', '']]) {
+      find(button).addEventListener('click', () => find('confirm').close(value));
+    }
+  }
+
+  async start() {
+    this.live.run();
+    try {
+      find('versions').hidden = !(await readRoutes()).includes('/admin/versions');
+    } catch {
+      find('versions').hidden = false; // the routes are not told: asking with the key will show
+    }
+  }
+
+  // Other versions may be there now, or another one may answer.
+  async see(current) {
+    this.trial.setVersions(this.loaded ?? this.counted ?? []);
+    if (!current || current === this.current) return;
+    this.current = current;
+    find('version').textContent = current;
+    try {
+      const info = await readInfo();
+      this.trial.setInfo(info);
+      find('summary').textContent = describe(info);
+      find('maker').textContent = `thinfer ${info.thinfer}`;
+      if (info.admin === false) find('versions').hidden = true;
+    } catch (error) {
+      this.current = null; // asked again with the next reading
+      say(find('live-message'), error.message, 'bad');
+    }
+  }
+}
+
+new Console().start();
