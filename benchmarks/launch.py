@@ -57,9 +57,12 @@ class Service:
         return [self.process, *self.process.children(recursive=True)]
 
 
-def start_thinfer(bundle: Path, *, threads: int) -> AbstractContextManager[Service]:
+def start_thinfer(
+    bundle: Path, *, threads: int, options: tuple[str, ...] = ()
+) -> AbstractContextManager[Service]:
     """Serve a bundle with `thinfer serve`."""
     argv = [sys.executable, "-m", "thinfer", "serve", str(bundle), "--threads", str(threads)]
+    argv += options
     return _running("thinfer", argv, threads=threads)
 
 

@@ -16,6 +16,7 @@ from benchmarks.render_engines import (
 )
 from benchmarks.render_peers import render_quantise, render_students
 from benchmarks.render_prune import render_family, render_prune, render_retrain
+from benchmarks.render_reliability import render_reliability
 from benchmarks.settings import ROOT, make_parser, say, to_settings
 from benchmarks.tables import Body, facts, interval, mega, number, percent, table, times
 from thinfer.core.files import write_atomic
@@ -240,6 +241,7 @@ SECTIONS = (
     ("memory", "Memory of processes that serve one bundle", render_memory),
     ("speed", "Engines, interleaved", _speed),
     ("services", "Beside the usual services", _services),
+    ("reliability", "The reliability list, with figures", render_reliability),
 )
 
 

@@ -58,6 +58,14 @@ SETS = {
             max_length=48,
         ),
         RealSet(
+            name="thuc12",
+            folder="thucnews_titles",
+            ending="txt",
+            start="ernie-3.0-base",
+            epochs=2,
+            max_length=48,
+        ),
+        RealSet(
             name="cold",
             folder="coldataset",
             ending="csv",

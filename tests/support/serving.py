@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
@@ -31,6 +32,7 @@ from thinfer.text.batch import Batch
 
 PROGRAM = "import sys; from thinfer.cli.main import main; sys.exit(main())"
 DEADLINE_S = 60.0
+ADMIN_KEY = "the-admin-key-of-the-tests"
 
 
 class GatedEngine:
@@ -74,6 +76,30 @@ class Harness:
     service: Service
     classifier: Classifier
     engine: GatedEngine
+    folder: Path
+
+    def make_bundle(self, salt: int, **options: Any) -> Path:  # noqa: ANN401 - of any kind
+        """Write another version beside the first; another salt gives other answers."""
+        place = self.folder / f"salt-{salt}"
+        labels = options.pop("labels", ("normal", "spam", "abuse"))
+        seed = options.pop("seed", 0)
+        make_fake_bundle(place, labels=labels, seed=seed, options={"salt": salt, **options})
+        return place
+
+    def admin(self, method: str, path: str, body: object = None) -> httpx2.Response:
+        """Ask an admin route with the admin key."""
+        headers = {"authorization": f"Bearer {ADMIN_KEY}"}
+        answer: httpx2.Response = self.client.request(
+            method, f"/admin/{path}", json=body, headers=headers
+        )
+        return answer
+
+    def load(self, bundle: Path, *, activate: bool = True) -> dict[str, Any]:
+        """Load a bundle; it must work."""
+        answer = self.admin("POST", "versions", {"bundle": str(bundle), "activate": activate})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
 
     def samples(self) -> dict[str, float]:
         """The counters, by their line without the value; read past the routes."""
@@ -93,10 +119,13 @@ def serving(
         engine = GatedEngine(opened.engine)
         classifier = Classifier(opened.bundle, engine, tokenizer=opened.tokenizer)
         clock = SystemClock()
-        service = build_service(classifier, ServeSettings(**(settings or {})), clock=clock)
+        key = folder / "admin.key"
+        key.write_text(ADMIN_KEY)
+        chosen = {"admin_key_file": key, **(settings or {})}
+        service = build_service(classifier, ServeSettings(**chosen), clock=clock)
         app = create_app(service, clock=clock)
         with TestClient(app, raise_server_exceptions=False) as client:
-            yield Harness(client, service, classifier, engine)
+            yield Harness(client, service, classifier, engine, folder)
             engine.gate.set()
 
 

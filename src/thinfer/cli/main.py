@@ -30,6 +30,7 @@ COMMANDS = {
     "demo": "thinfer.cli.demo:command",
     "predict": "thinfer.cli.predict:command",
     "serve": "thinfer.cli.serve:serve",
+    "swap": "thinfer.cli.swap:command",
     "inspect": "thinfer.cli.inspect:command",
     "verify": "thinfer.cli.verify:command",
     "doctor": "thinfer.cli.doctor:command",

@@ -18,6 +18,15 @@ def serve(
     port: Annotated[int | None, typer.Option(help="0 takes a free one. [8000]")] = None,
     engine: Annotated[str | None, typer.Option(help="An engine the bundle lists.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of one engine call.")] = None,
+    engine_workers: Annotated[
+        int | None, typer.Option(help="Engine calls side by side, on the same weights. [1]")
+    ] = None,
+    admin_key_file: Annotated[
+        Path | None, typer.Option(help="Opens the admin routes to its key.")
+    ] = None,
+    serve_key_file: Annotated[
+        Path | None, typer.Option(help="Closes the classify routes to all but its key.")
+    ] = None,
     max_queue: Annotated[int | None, typer.Option(help="Texts that may wait. [512]")] = None,
     max_batch_tokens: Annotated[
         int | None, typer.Option(help="Tokens of one engine call. [4096]")
@@ -47,6 +56,9 @@ def serve(
             "port": port,
             "engine": engine,
             "threads": threads,
+            "engine_workers": engine_workers,
+            "admin_key_file": admin_key_file,
+            "serve_key_file": serve_key_file,
             "max_queue": max_queue,
             "max_batch_tokens": max_batch_tokens,
             "max_body_bytes": max_body_bytes,

@@ -29,7 +29,8 @@ from thinfer.text.splits import find_leaks, without
 __all__ = ["FitRequest", "fit"]
 
 _PRESET_LENGTH = 128
-_PRESET_RATE = 5e-4  # from nothing; a pretrained checkpoint is fine-tuned ten times slower
+# From nothing, for 6 × 384; a pretrained checkpoint is fine-tuned ten times slower.
+_PRESET_RATE, _PRESET_HIDDEN, _PRESET_LAYERS = 5e-4, 384, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,8 @@ class FitRequest:
         dev: rows that choose the epoch.
         out: the checkpoint's folder; resume state lives in `out` + `.work`.
         settings: how to train; None of its fields is set by the data.
-        learning_rate: peak; None takes 5e-4 for a preset and 5e-5 for a checkpoint.
+        learning_rate: peak; None takes 5e-5 for a checkpoint, and for a preset 5e-4, less where it
+            is wider than 384 or deeper than 6 layers (1.25e-4 for the base size).
         max_length: longest text in tokens; None keeps the checkpoint's (a preset's: 128).
         vocabulary: most tokens that a preset learns from the training text.
         teacher: a model with the same labels whose answers are learned as well.
@@ -156,8 +158,12 @@ def _require_place(place: Path) -> None:
 def _settings(request: FitRequest) -> TrainSettings:
     rate = request.learning_rate
     if rate is None:
-        is_preset = request.model in PRESETS
-        rate = _PRESET_RATE if is_preset else TrainSettings().learning_rate
+        rate = TrainSettings().learning_rate
+        if (preset := PRESETS.get(request.model)) is not None:
+            # Layer norms behind the blocks: a deep wide model falls over at a small one's rate.
+            wide = max(1.0, preset.hidden / _PRESET_HIDDEN)
+            deep = max(1.0, preset.layers / _PRESET_LAYERS)
+            rate = _PRESET_RATE / (wide * deep)
     return dataclasses.replace(request.settings, learning_rate=rate)
 
 

@@ -1,6 +1,6 @@
 """Adaptive batching: the next batch is whatever waits when the engine comes free; no timer.
 
-Everything but the worker (`_work` and what it calls) runs on the event loop's thread, so no lock
+Everything but the workers (`_work` and what it calls) runs on the event loop's thread, so no lock
 is needed. A ticket's rows may go to several engine calls, and a call may hold several tickets.
 """
 
@@ -10,7 +10,6 @@ import asyncio
 import logging
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ import numpy as np
 
 from thinfer.core.clock import Clock
 from thinfer.errors import EngineError, OverloadError, ThinferError
-from thinfer.serve.errors import TooManyTextsError, WorkerStoppedError
+from thinfer.serve.errors import LateError, TooManyTextsError, WorkerStoppedError
 from thinfer.serve.ticket import Logits, Permit, Slice, Ticket
+from thinfer.serve.waiting import Priority, WaitingLine
 from thinfer.text.batch import Batch
 
 __all__ = ["BatchLimits", "BatchRun", "Batcher"]
@@ -54,13 +54,14 @@ class BatchRun:
 
 
 class Batcher:
-    """Feeds one engine from one bounded queue through one worker thread.
+    """Feeds one engine from one bounded queue through its worker threads.
 
     Args:
-        run: the engine's `run`; called from the worker thread only.
+        run: the engine's `run`; called from the worker threads only.
         limits: of the queue and of one call.
         clock: measures waiting and running.
         on_run: told about each engine call, on the event loop's thread.
+        workers: engine calls that may run side by side, on the same weights.
     """
 
     def __init__(
@@ -70,15 +71,19 @@ class Batcher:
         *,
         clock: Clock,
         on_run: Callable[[BatchRun], None],
+        workers: int = 1,
     ) -> None:
         self._run, self._limits, self._clock, self._on_run = run, limits, clock, on_run
-        self._queue: deque[Ticket] = deque()
-        self._running: list[Slice] = []
+        self._queue = WaitingLine()
+        self._running: list[list[Slice]] = []  # one list for each call that is under way
         self._waiting = 0
         self._inbox: queue.SimpleQueue[list[Slice] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
-        # A daemon: an engine call that never returns must not keep a stopping process alive.
-        self._thread = threading.Thread(target=self._work, name="thinfer-engine", daemon=True)
+        # Daemons: an engine call that never returns must not keep a stopping process alive.
+        self._threads = [
+            threading.Thread(target=self._work, name=f"thinfer-engine-{number}", daemon=True)
+            for number in range(workers)
+        ]
         self._is_stopping = self._is_stopped = False
 
     @property
@@ -88,20 +93,32 @@ class Batcher:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the worker can still answer."""
-        return self._loop is not None and not self._is_stopped and self._thread.is_alive()
+        """Whether the workers can still answer."""
+        is_working = self._loop is not None and not self._is_stopped
+        return is_working and all(thread.is_alive() for thread in self._threads)
 
     def start(self) -> None:
-        """Start the worker; called once, on the running event loop."""
+        """Start the workers; called once, on the running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
-    async def stop(self, timeout_s: float = 1.0) -> None:
-        """End the worker after its current call; whatever still waits fails."""
+    async def stop(self, timeout_s: float = 1.0) -> bool:
+        """End the workers after their current calls; whatever still waits fails.
+
+        Args:
+            timeout_s: seconds that each worker has for its call.
+
+        Returns:
+            Whether all have ended, so that the engine may be closed.
+        """
         self._is_stopping = True
-        self._inbox.put(None)
-        await asyncio.to_thread(self._thread.join, timeout_s)
+        for _ in self._threads:
+            self._inbox.put(None)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, timeout_s)
         self._fail_all()
+        return not any(thread.is_alive() for thread in self._threads)
 
     @contextmanager
     def admit(self, texts: int) -> Iterator[Permit]:
@@ -133,13 +150,21 @@ class Batcher:
         finally:
             self._give_back(permit, permit.places)
 
-    def submit(self, batch: Batch, permit: Permit, *, is_urgent: bool = False) -> Ticket:
+    def submit(
+        self,
+        batch: Batch,
+        permit: Permit,
+        *,
+        priority: Priority = Priority.NORMAL,
+        deadline_s: float | None = None,
+    ) -> Ticket:
         """Queue a request.
 
         Args:
             batch: at least one text, at least one token a text.
             permit: from `admit`; `Permit(places=0)` for the readiness probe, which holds no place.
-            is_urgent: before all others.
+            priority: its class in the queue.
+            deadline_s: the clock's reading after which it is not computed any more.
 
         Returns:
             The ticket; await `ticket.done`, and call `leave` if nobody waits any more.
@@ -152,19 +177,21 @@ class Batcher:
             what = "the engine's worker is not running"
             raise WorkerStoppedError(what)
         now = self._clock.monotonic()
-        ticket = Ticket(batch=batch, permit=permit, done=loop.create_future(), queued_s=now)
-        if is_urgent:
-            self._queue.appendleft(ticket)
-        else:
-            self._queue.append(ticket)
+        ticket = Ticket(
+            batch=batch,
+            permit=permit,
+            done=loop.create_future(),
+            queued_s=now,
+            deadline_s=deadline_s,
+        )
+        self._queue.append(ticket, priority)
         self._dispatch()
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
         """Drop a request whose client has gone; texts not yet taken are never computed."""
         ticket.done.cancel()
-        if ticket in self._queue:
-            self._queue.remove(ticket)
+        self._queue.remove(ticket)
 
     def _give_back(self, permit: Permit, places: int) -> None:
         given = min(places, permit.places)
@@ -172,22 +199,29 @@ class Batcher:
         self._waiting -= given
 
     def _dispatch(self) -> None:
-        if self._running or not self._queue:
-            return
-        self._running = self._take()
-        now = self._clock.monotonic()
-        for part in self._running:
-            if part.start == 0:
-                part.ticket.taken_s = now
-            self._give_back(part.ticket.permit, len(part))
-        self._inbox.put(self._running)
+        while len(self._running) < len(self._threads) and self._queue:
+            now = self._clock.monotonic()
+            slices = self._take(now)
+            if not slices:  # all that waited came too late
+                return
+            for part in slices:
+                if part.start == 0:
+                    part.ticket.taken_s = now
+                self._give_back(part.ticket.permit, len(part))
+            self._running.append(slices)
+            self._inbox.put(slices)
 
-    def _take(self) -> list[Slice]:
-        """Take rows in order until the token budget or the text limit; at least one row."""
+    def _take(self, now: float) -> list[Slice]:
+        """Take rows in order until the token budget or the text limit; at least one row in time."""
         slices: list[Slice] = []
         texts, tokens = 0, 0
         while self._queue and texts < self._limits.max_batch_texts:
-            ticket = self._queue[0]
+            ticket = self._queue.first()
+            if ticket.is_late(now):
+                self._queue.remove(ticket)
+                what = "the request's deadline passed while it waited"
+                ticket.fail(LateError(what, retry_after_s=1), now)
+                continue
             start = ticket.next_row
             for length in ticket.lengths[start:]:
                 has_budget = tokens + length <= self._limits.max_batch_tokens
@@ -198,7 +232,7 @@ class Batcher:
                 slices.append(Slice(ticket=ticket, start=start, stop=ticket.next_row))
             if ticket.next_row < len(ticket.lengths):
                 break
-            self._queue.popleft()
+            self._queue.remove(ticket)
         return slices
 
     def _work(self) -> None:
@@ -209,7 +243,7 @@ class Batcher:
             while (slices := self._inbox.get()) is not None:
                 runs: list[BatchRun] = []
                 results = self._run_slices(slices, runs)
-                loop.call_soon_threadsafe(self._finish, results, runs)
+                loop.call_soon_threadsafe(self._finish, slices, results, runs)
         finally:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._fail_all)
@@ -250,17 +284,21 @@ class Batcher:
         )
         return result
 
-    def _finish(self, results: Sequence[Logits | ThinferError], runs: Sequence[BatchRun]) -> None:
+    def _finish(
+        self,
+        slices: list[Slice],
+        results: Sequence[Logits | ThinferError],
+        runs: Sequence[BatchRun],
+    ) -> None:
         if self._is_stopped:  # a call that outlived `stop`: its tickets have failed already
             return
         now = self._clock.monotonic()
-        for part, result in zip(self._running, results, strict=True):
-            part.ticket.add(result, now)
+        for part, result in zip(slices, results, strict=True):
+            part.ticket.add_part(part.start, result, now)
             if isinstance(result, ThinferError):
                 logger.error("engine call failed: %s", result)
-                if part.ticket in self._queue:
-                    self._queue.remove(part.ticket)
-        self._running = []
+                self._queue.remove(part.ticket)
+        self._running.remove(slices)
         for run in runs:
             self._on_run(run)
         self._dispatch()
@@ -271,7 +309,8 @@ class Batcher:
         self._is_stopped = True
         what = "the engine's worker has ended"
         now = self._clock.monotonic()
-        for ticket in [*(part.ticket for part in self._running), *self._queue]:
-            ticket.add(WorkerStoppedError(what), now)
+        under_way = [part.ticket for slices in self._running for part in slices]
+        for ticket in [*under_way, *self._queue]:
+            ticket.fail(WorkerStoppedError(what), now)
         self._queue.clear()
         self._running = []

@@ -18,16 +18,23 @@ from thinfer.errors import (
 
 __all__ = [
     "STATUS",
+    "AdminOffError",
     "Answer",
     "BodyTooLargeError",
+    "BundleRefusedError",
     "ClientGoneError",
     "DrainingError",
     "InvalidBodyError",
+    "LateError",
     "MalformedError",
     "NotReadyError",
     "SlowBodyError",
+    "SwapBusyError",
     "TooManyTextsError",
+    "UnauthorizedError",
+    "UnknownVersionError",
     "UnsupportedEncodingError",
+    "VersionInUseError",
     "WorkerStoppedError",
     "answer_for",
 ]
@@ -55,6 +62,34 @@ class UnsupportedEncodingError(UserError):
 
 class SlowBodyError(UserError):
     """The body did not arrive within its time."""
+
+
+class UnauthorizedError(UserError):
+    """The request has no key, or a wrong one."""
+
+
+class AdminOffError(UserError):
+    """The service was started without an admin key, so nobody may use the admin routes."""
+
+
+class UnknownVersionError(UserError):
+    """No loaded version has this name."""
+
+
+class VersionInUseError(UserError):
+    """The change contradicts what the versions do now."""
+
+
+class SwapBusyError(UserError):
+    """Another bundle is being loaded."""
+
+
+class BundleRefusedError(UserError):
+    """A bundle did not pass the checks before the switch; the old one goes on."""
+
+
+class LateError(OverloadError):
+    """The request's own deadline passed before it was computed."""
 
 
 class ClientGoneError(ThinferError):
@@ -101,12 +136,19 @@ STATUS: Mapping[type[ThinferError], Answer] = MappingProxyType(
             status=415, kind="unsupported_encoding", outcome="invalid"
         ),
         SlowBodyError: Answer(status=408, kind="slow_body", outcome="refused"),
+        UnauthorizedError: Answer(status=401, kind="unauthorized", outcome="refused"),
+        AdminOffError: Answer(status=403, kind="admin_off", outcome="refused"),
+        UnknownVersionError: Answer(status=404, kind="unknown_version", outcome="invalid"),
+        VersionInUseError: Answer(status=409, kind="version_in_use", outcome="invalid"),
+        SwapBusyError: Answer(status=409, kind="swap_running", outcome="refused"),
+        BundleRefusedError: Answer(status=422, kind="bundle_refused", outcome="invalid"),
         DataError: Answer(status=422, kind="invalid", outcome="invalid"),
         QualityError: Answer(status=500, kind="internal", outcome="failed"),
         EngineError: Answer(status=500, kind="engine", outcome="failed"),
         NotReadyError: Answer(status=503, kind="not_ready", outcome="refused"),
         WorkerStoppedError: Answer(status=503, kind="worker_stopped", outcome="failed"),
         OverloadError: Answer(status=429, kind="queue_full", outcome="refused"),
+        LateError: Answer(status=429, kind="deadline", outcome="refused"),
         DrainingError: Answer(status=503, kind="draining", outcome="refused"),
         InternalError: Answer(status=500, kind="internal", outcome="failed"),
         ClientGoneError: Answer(status=499, kind="client_gone", outcome="cancelled"),

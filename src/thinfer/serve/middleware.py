@@ -28,6 +28,7 @@ class Trace:
         truncated: texts that were cut.
         tokens: that were run for this request.
         closes: whether the connection shall end with this answer.
+        is_routed: whether the router has chosen the version for this request.
     """
 
     version: str
@@ -36,6 +37,7 @@ class Trace:
     truncated: int = 0
     tokens: int = 0
     closes: bool = False
+    is_routed: bool = False
 
 
 def trace_of(scope: Scope) -> Trace:
@@ -99,6 +101,8 @@ class Observe:
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(route, outcome).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
+        if trace.is_routed:
+            self._metrics.version_requests.labels(trace.version, outcome).inc()
         if outcome == "refused":
             self._metrics.refused.labels(trace.reason or "other").inc()
         if self._has_log:

@@ -28,13 +28,10 @@ class Metrics:
 
     At any moment `requests_received_total` = the sum of `requests_total` + `requests_in_flight`,
     and the requests with outcome `refused` = the sum of `refused_total`. Texts and tokens count
-    those that were answered; engine calls include the readiness probe's.
-
-    Args:
-        queue_depth: read at each scrape.
+    those that were answered; engine calls include the readiness probe's and the shadow's.
     """
 
-    def __init__(self, queue_depth: Callable[[], float]) -> None:
+    def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -69,17 +66,53 @@ class Metrics:
         self.engine_failures = counter("engine_failures", "Engine calls that failed")
         self.version = Gauge(
             "thinfer_version_info",
-            "The version that answers",
+            "The versions that are loaded",
             ("version", "engine", "precision"),
             registry=registry,
         )
-        Gauge("thinfer_queue_depth", "Texts waiting", registry=registry).set_function(queue_depth)
+        self.share = Gauge(
+            "thinfer_split_share", "Share of the traffic", ("version",), registry=registry
+        )
+        self.version_requests = counter(
+            "version_requests", "Requests that a version was chosen for", ("version", "outcome")
+        )
+        self.version_texts = counter("version_texts", "Texts a version answered", ("version",))
+        self.version_seconds = Histogram(
+            "thinfer_version_infer_seconds",
+            "A request's time in a version's engine",
+            ("version",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.shadow = counter(
+            "shadow_texts",
+            "Texts that a second version saw, for comparison",
+            ("version", "outcome"),
+        )
+        self.swaps = counter("swaps", "Events in the life of versions", ("event",))
+        self._queue = Gauge("thinfer_queue_depth", "Texts waiting", registry=registry)
+
+    def watch_queue(self, depth: Callable[[], float]) -> None:
+        """Read the depth of the queue at each scrape."""
+        self._queue.set_function(depth)
 
     def observe_run(self, run: BatchRun) -> None:
         """Count one engine call."""
         self.batch_size.observe(run.texts)
         self.batch_tokens.observe(run.tokens)
         self.engine_failures.inc(run.is_failed)
+
+    def forget(self, version: str) -> None:
+        """Drop the series of a version that is not loaded any more."""
+        for family in (
+            self.version,
+            self.share,
+            self.version_requests,
+            self.version_texts,
+            self.version_seconds,
+            self.shadow,
+        ):
+            family.remove_by_labels({"version": version})
 
     def render(self) -> bytes:
         """Give the Prometheus text form."""

@@ -1,57 +1,92 @@
-"""uvicorn's HTTP protocol with a deadline for a request's head, which uvicorn itself has not.
+"""uvicorn's HTTP protocol with two limits for a request's head, which uvicorn itself has not.
 
-Without it a client that sends one byte now and then holds its connection for ever.
+Without the first a client that sends one byte now and then holds its connection for ever; without
+the second one that sends headers without end fills the memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["build_protocol"]
 
+_BODY = b'{"error": "the head of the request is too large", "error_type": "head_too_large"}'
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_BODY), _BODY)
+)
 
-def build_protocol(head_timeout_s: float) -> type[asyncio.Protocol]:
-    """Give a protocol class that closes a connection whose next head is not complete in time.
+
+class PunctualProtocol(HttpToolsProtocol):
+    """Counts time and bytes while no request is being answered, but one is on its way."""
+
+    head_timeout_s: ClassVar[float]
+    max_head_bytes: ClassVar[int]
+    deadline: asyncio.TimerHandle | None = None
+    head_bytes: int | None = None  # None outside a head
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the deadline of the first head."""
+        super().connection_made(transport)
+        self._watch()
+
+    def on_message_begin(self) -> None:
+        """Count from the first byte of a head."""
+        super().on_message_begin()
+        self.head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """Count no more."""
+        self.head_bytes = None
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, then see whether the head has grown too large."""
+        super().data_received(data)
+        if self.head_bytes is not None:
+            self.head_bytes += len(data)
+            if self.head_bytes > self.max_head_bytes:
+                self.head_bytes = None
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drop the deadline."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Start the deadline between requests, drop it while one is being answered."""
+        is_between = self.cycle is None or self.cycle.response_complete
+        if not is_between:
+            self._forget()
+        elif self.deadline is None:
+            loop = asyncio.get_running_loop()
+            self.deadline = loop.call_later(self.head_timeout_s, self.transport.close)
+
+    def _forget(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+
+def build_protocol(head_timeout_s: float, *, max_head_bytes: int) -> type[asyncio.Protocol]:
+    """Give a protocol class that closes a connection whose next head is too slow or too large.
 
     The deadline runs from the connection, or from the first byte after an answer, and no byte
     prolongs it. So it also ends an upload that goes on after its refusal.
 
     Args:
         head_timeout_s: seconds for request line and headers.
+        max_head_bytes: of request line and headers; more is answered with 431.
     """
 
-    class PunctualProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # chosen by uvicorn
-        """Counts the time while no request is being answered but bytes come, or none ever came."""
+    class Limited(PunctualProtocol):
+        """With the limits of one service."""
 
-        deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            self.watch()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self.watch()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self.forget()
-            super().connection_lost(exc)
-
-        def watch(self) -> None:
-            """Start the deadline between requests, drop it while one is being answered."""
-            is_between = self.cycle is None or self.cycle.response_complete
-            if not is_between:
-                self.forget()
-            elif self.deadline is None:
-                loop = asyncio.get_running_loop()
-                self.deadline = loop.call_later(head_timeout_s, self.transport.close)
-
-        def forget(self) -> None:
-            """Drop the deadline."""
-            if self.deadline is not None:
-                self.deadline.cancel()
-                self.deadline = None
-
-    return PunctualProtocol
+    Limited.head_timeout_s, Limited.max_head_bytes = head_timeout_s, max_head_bytes
+    return Limited

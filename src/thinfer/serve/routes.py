@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-
 from fastapi import APIRouter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import thinfer
 from thinfer.core.codec import to_json
-from thinfer.serve.errors import (
-    ClientGoneError,
-    SlowBodyError,
-    UnsupportedEncodingError,
-    WorkerStoppedError,
-)
-from thinfer.serve.schema import CheckBody, PredictBody, read_body, read_query, split_inputs
+from thinfer.serve.errors import WorkerStoppedError
+from thinfer.serve.reading import add_route, read_json
+from thinfer.serve.schema import CheckBody, PredictBody, read_query, split_inputs
 from thinfer.serve.service import Answered, Service
 
 __all__ = ["build_routes"]
 
-Body = TypeVar("Body", CheckBody, PredictBody)
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -34,13 +25,13 @@ def build_routes(service: Service) -> APIRouter:
         service: what the routes talk to.
     """
     router, routes = APIRouter(), _Routes(service)
-    _add(router, "GET /check", endpoint=routes.check_query, query="content")
-    _add(router, "POST /check", endpoint=routes.check_body, body=CheckBody)
-    _add(router, "POST /predict", endpoint=routes.predict, body=PredictBody)
-    _add(router, "GET /livez", endpoint=routes.livez)
-    _add(router, "GET /readyz", endpoint=routes.readyz)
-    _add(router, "GET /metrics", endpoint=routes.metrics)
-    _add(router, "GET /info", endpoint=routes.info)
+    add_route(router, "GET /check", endpoint=routes.check_query, query="content")
+    add_route(router, "POST /check", endpoint=routes.check_body, body=CheckBody)
+    add_route(router, "POST /predict", endpoint=routes.predict, body=PredictBody)
+    add_route(router, "GET /livez", endpoint=routes.livez)
+    add_route(router, "GET /readyz", endpoint=routes.readyz)
+    add_route(router, "GET /metrics", endpoint=routes.metrics)
+    add_route(router, "GET /info", endpoint=routes.info)
     return router
 
 
@@ -59,13 +50,13 @@ class _Routes:
     async def check_body(self, request: Request) -> Response:
         """Classify the `content` of a JSON object."""
         with self._service.lifecycle.work():
-            body = await _read(self._service, request, cls=CheckBody)
+            body = await read_json(request, CheckBody, settings=self._service.settings)
             return await _check(self._service, request, content=body.content)
 
     async def predict(self, request: Request) -> Response:
         """Classify one text, a list of texts or a list of pairs; every label with its score."""
         with self._service.lifecycle.work():
-            body = await _read(self._service, request, cls=PredictBody)
+            body = await read_json(request, PredictBody, settings=self._service.settings)
             texts, pairs = split_inputs(body)
             answered = await self._service.classify(
                 request, texts, pairs=pairs, may_truncate=body.truncate is not False
@@ -96,53 +87,6 @@ class _Routes:
     async def info(self) -> Response:
         """Give the facts of the model and the limits of the service."""
         return JSONResponse(_describe(self._service))
-
-
-def _add(
-    router: APIRouter,
-    name: str,
-    *,
-    endpoint: Callable[..., Awaitable[Response]],
-    query: str | None = None,
-    body: type[CheckBody] | type[PredictBody] | None = None,
-) -> None:
-    """Register a route; the description is written out because the handlers read raw bytes."""
-    method, _, path = name.partition(" ")
-    extra: dict[str, Any] = {}
-    if query is not None:
-        value = {"name": query, "in": "query", "required": True, "schema": {"type": "string"}}
-        extra["parameters"] = [value]
-    if body is not None:
-        content = {"application/json": {"schema": body.model_json_schema()}}
-        extra["requestBody"] = {"required": True, "content": content}
-    router.add_api_route(
-        path, endpoint, methods=[method], openapi_extra=extra, response_class=JSONResponse
-    )
-
-
-async def _read(service: Service, request: Request, *, cls: type[Body]) -> Body:
-    """Read the body in its time.
-
-    Raises:
-        UnsupportedEncodingError: it is compressed.
-        SlowBodyError: it took too long.
-        ClientGoneError: the client left in the middle.
-    """
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        what = "the body is compressed"
-        raise UnsupportedEncodingError(what, expected="a plain body", got=encoding[:40])
-    try:
-        async with asyncio.timeout(service.settings.body_timeout_s):
-            raw = await request.body()
-    except TimeoutError:
-        what = "the body did not arrive in time"
-        expected = f"within {service.settings.body_timeout_s:g} s"
-        raise SlowBodyError(what, expected=expected) from None
-    except ClientDisconnect:
-        what = "the client left before its body was complete"
-        raise ClientGoneError(what) from None
-    return read_body(cls, raw)
 
 
 async def _check(service: Service, request: Request, *, content: str) -> Response:
@@ -191,6 +135,10 @@ def _describe(service: Service) -> dict[str, object]:
         "threads": engine.threads,
         "quality": to_json(manifest.quality),
         "thinfer": thinfer.__version__,
+        "keys": {
+            "serve": settings.serve_key_file is not None,
+            "admin": settings.admin_key_file is not None,
+        },
         "limits": {
             "max_queue": settings.max_queue,
             "max_batch_tokens": settings.max_batch_tokens,

@@ -23,6 +23,10 @@ EXPECTED: Mapping[str, str] = MappingProxyType(
         "inputs": "a string, a list of strings, or a list of [text, pair]; not empty",
         "truncate": "true, false or null",
         "raw_scores": "true or false",
+        "bundle": "the path of a bundle",
+        "activate": "true or false",
+        "versions": "an object of names and shares",
+        "shadow": "a name or null",
     }
 )
 
@@ -51,7 +55,7 @@ class PredictBody(BaseModel):
     raw_scores: StrictBool = False
 
 
-Body = TypeVar("Body", CheckBody, PredictBody)
+Body = TypeVar("Body", bound=BaseModel)
 
 
 def read_body(cls: type[Body], raw: bytes) -> Body:

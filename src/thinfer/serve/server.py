@@ -29,7 +29,7 @@ logger = logging.getLogger("thinfer.serve")
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 5
-# A query may hold a long text; the server's own limit for a request line is smaller.
+# A query may hold a long text.
 MAX_HEAD_BYTES = 256 * 1024
 
 
@@ -54,7 +54,7 @@ def run_server(
     with contextlib.closing(listener):
         config = uvicorn.Config(
             app,
-            http=build_protocol(settings.head_timeout_s),
+            http=build_protocol(settings.head_timeout_s, max_head_bytes=MAX_HEAD_BYTES),
             lifespan="on",
             ws="none",
             log_config=None,
@@ -63,7 +63,6 @@ def run_server(
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
 
         async def tell_ready() -> None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from starlette.requests import Request
 
 from thinfer.classifier import Classifier, Prediction
 from thinfer.core.clock import Clock
-from thinfer.errors import ThinferError
+from thinfer.errors import EngineError, ThinferError
+from thinfer.serve.asked import read_asked
 from thinfer.serve.batcher import Batcher, BatchLimits
-from thinfer.serve.errors import ClientGoneError, InvalidBodyError, NotReadyError
+from thinfer.serve.errors import ClientGoneError, InvalidBodyError, LateError, NotReadyError
+from thinfer.serve.fleet import Fleet
 from thinfer.serve.lifecycle import Lifecycle
 from thinfer.serve.middleware import trace_of
 from thinfer.serve.observe import Metrics
-from thinfer.serve.router import Router, Version
+from thinfer.serve.router import Router
 from thinfer.serve.settings import ServeSettings
+from thinfer.serve.shadow import Shadow
 from thinfer.serve.ticket import Logits, Permit, Ticket
+from thinfer.serve.version import Version
+from thinfer.serve.waiting import Priority
 from thinfer.text.tokenizer import Encoding
 
 __all__ = ["Answered", "Service", "build_service"]
@@ -56,19 +62,37 @@ class Service:
     """What the routes talk to.
 
     Args:
-        router: gives the version for a request.
+        fleet: the versions; its router gives the one for a request.
         settings: of the service.
         metrics: where it counts.
-        clock: measures tokenising.
+        clock: measures tokenising and waiting.
+        rng: draws the requests that a second version sees.
     """
 
     def __init__(
-        self, router: Router, settings: ServeSettings, *, metrics: Metrics, clock: Clock
+        self,
+        fleet: Fleet,
+        settings: ServeSettings,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        rng: np.random.Generator,
     ) -> None:
-        self.router, self.settings, self.metrics = router, settings, metrics
+        self.fleet, self.settings, self.metrics = fleet, settings, metrics
+        self.router = fleet.router
         self.lifecycle = Lifecycle()
+        self._shadow = Shadow(fleet, metrics, compare_share=settings.compare_share, rng=rng)
         self._clock = clock
         self._probe: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the engine's workers; called once, on the running event loop."""
+        self.fleet.start()
+
+    async def stop(self) -> None:
+        """End all workers and free all engines."""
+        await self._shadow.stop()
+        await self.fleet.stop()
 
     async def classify(
         self,
@@ -77,40 +101,53 @@ class Service:
         *,
         pairs: Sequence[str] | None = None,
         may_truncate: bool = True,
+        use: str | None = None,
     ) -> Answered:
         """Answer one request, one text or many, under the same rule of admission.
 
         Args:
-            request: whose client may leave.
+            request: whose client may leave, and whose headers may ask for a version, a sticky
+                key, a deadline or a class.
             texts: at least one.
             pairs: of the same length as the texts.
             may_truncate: whether a text that is too long may be cut.
+            use: the version that shall answer, before what the headers ask for.
 
         Returns:
             The logits and the version that gave them.
 
         Raises:
+            UnknownVersionError: the version asked for is not loaded.
             InvalidBodyError: a text is too long and may not be cut.
+            LateError: the request's deadline passed.
             ClientGoneError: the client left first.
         """
-        version = self.router.choose()
+        arrived, asked = self._clock.monotonic(), read_asked(request.scope)
+        version = self.router.choose(use=use or asked.use, key=asked.key)
         trace = trace_of(request.scope)
-        trace.version = version.name
-        with version.batcher.admit(len(texts)) as permit:
+        trace.version, trace.is_routed = version.name, True
+        deadline = None if asked.deadline_ms is None else arrived + asked.deadline_ms / 1e3
+        with version.hold(), version.batcher.admit(len(texts)) as permit:
             encoded = await self._tokenize(version, texts, pairs=pairs)
             truncated = int(np.count_nonzero(encoded.truncated))
             if truncated and not may_truncate:
                 what = f"{truncated} of the texts are too long, and 'truncate' is false"
                 expected = f"at most {version.classifier.tokenizer.max_length} tokens"
                 raise InvalidBodyError(what, expected=expected)
-            ticket = version.batcher.submit(encoded.batch, permit)
+            ticket = version.batcher.submit(
+                encoded.batch, permit, priority=asked.priority, deadline_s=deadline
+            )
             try:
-                logits = await _wait(ticket, request)
+                logits = await self._wait(ticket, request)
+            except EngineError:
+                self.fleet.note_request(version.name, None)
+                raise
             finally:
                 version.batcher.leave(ticket)
         trace.truncated = truncated
         trace.tokens = int(encoded.batch.lengths.sum())
-        self._count(ticket, truncated=truncated, unknown=int(encoded.unknown.sum()))
+        self._count(version, ticket, truncated=truncated, unknown=int(encoded.unknown.sum()))
+        self._shadow.follow(version, texts, pairs, logits=logits)
         return Answered(version=version, logits=logits, encoded=encoded)
 
     async def check_ready(self) -> None:
@@ -137,7 +174,7 @@ class Service:
     async def _infer_probe(self) -> None:
         version = self.router.current
         batch = version.classifier.tokenizer.encode((PROBE_TEXT,)).batch
-        ticket = version.batcher.submit(batch, Permit(places=0), is_urgent=True)
+        ticket = version.batcher.submit(batch, Permit(places=0), priority=Priority.PROBE)
         try:
             async with asyncio.timeout(self.settings.ready_timeout_s):
                 await ticket.done
@@ -157,53 +194,81 @@ class Service:
         self.metrics.tokenize_seconds.observe(self._clock.monotonic() - started)
         return encoded
 
-    def _count(self, ticket: Ticket, *, truncated: int, unknown: int) -> None:
-        self.metrics.texts.inc(len(ticket.lengths))
-        self.metrics.tokens.inc(sum(ticket.lengths))
-        self.metrics.truncated.inc(truncated)
-        self.metrics.unknown.inc(unknown)
-        self.metrics.queue_seconds.observe(ticket.queue_s)
-        self.metrics.infer_seconds.observe(ticket.infer_s)
+    async def _wait(self, ticket: Ticket, request: Request) -> Logits:
+        """Give the logits, unless the client leaves or the deadline passes first.
+
+        Raises:
+            LateError: the deadline passed.
+            ClientGoneError: the client left.
+        """
+        gone = asyncio.ensure_future(_wait_gone(request))
+        left = None
+        if ticket.deadline_s is not None:
+            left = max(0.0, ticket.deadline_s - self._clock.monotonic())
+        try:
+            await asyncio.wait(
+                (ticket.done, gone), timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            gone.cancel()
+        if ticket.done.done():
+            return ticket.done.result()
+        if not gone.done():
+            what = "the request's deadline passed"
+            raise LateError(what, retry_after_s=1)
+        gone.result()  # a body over the limit, sent where none was asked for, raises here
+        what = "the client left before its answer"
+        raise ClientGoneError(what)
+
+    def _count(self, version: Version, ticket: Ticket, *, truncated: int, unknown: int) -> None:
+        metrics, texts = self.metrics, len(ticket.lengths)
+        metrics.texts.inc(texts)
+        metrics.tokens.inc(sum(ticket.lengths))
+        metrics.truncated.inc(truncated)
+        metrics.unknown.inc(unknown)
+        metrics.queue_seconds.observe(ticket.queue_s)
+        metrics.infer_seconds.observe(ticket.infer_s)
+        metrics.version_texts.labels(version.name).inc(texts)
+        metrics.version_seconds.labels(version.name).observe(ticket.infer_s)
+        self.fleet.note_request(version.name, ticket.queue_s + ticket.infer_s)
 
 
-def build_service(classifier: Classifier, settings: ServeSettings, *, clock: Clock) -> Service:
+def build_service(
+    classifier: Classifier, settings: ServeSettings, *, clock: Clock, seed: int = 0
+) -> Service:
     """Put a queue in front of a classifier, and the counters beside it.
 
     Args:
-        classifier: open, so its golden set has passed; the caller closes it.
+        classifier: open, so its golden set has passed; the service closes it.
         settings: of the service.
         clock: measures everything.
+        seed: of the draws that deal requests without a key.
     """
-    # The gauge asks the batcher, and the batcher reports to the metrics: one must come first.
-    metrics = Metrics(lambda: batcher.waiting)
+    metrics = Metrics()
     limits = BatchLimits(
         max_queue=settings.max_queue,
         max_batch_tokens=settings.max_batch_tokens,
         max_batch_texts=settings.max_batch_texts,
     )
-    batcher = Batcher(classifier.engine.run, limits, clock=clock, on_run=metrics.observe_run)
-    info = classifier.engine.info
-    metrics.version.labels(classifier.version, info.name, info.precision).set(1)
-    router = Router(Version(classifier=classifier, batcher=batcher))
-    return Service(router, settings, metrics=metrics, clock=clock)
 
+    def build(opened: Classifier) -> Version:
+        batcher = Batcher(
+            opened.engine.run,
+            limits,
+            clock=clock,
+            on_run=metrics.observe_run,
+            workers=settings.engine_workers,
+        )
+        return Version(opened, batcher)
 
-async def _wait(ticket: Ticket, request: Request) -> Logits:
-    """Give the logits, unless the client leaves first.
+    def reopen(path: Path) -> Classifier:
+        return Classifier.open(path, engine=settings.engine, threads=settings.threads)
 
-    Raises:
-        ClientGoneError: it left.
-    """
-    gone = asyncio.ensure_future(_wait_gone(request))
-    try:
-        await asyncio.wait((ticket.done, gone), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        gone.cancel()
-    if ticket.done.done():
-        return ticket.done.result()
-    gone.result()  # a body over the limit, sent where none was asked for, raises here
-    what = "the client left before its answer"
-    raise ClientGoneError(what)
+    dealing, drawing = np.random.default_rng(seed).spawn(2)
+    router = Router(build(classifier), rng=dealing)
+    metrics.watch_queue(lambda: router.waiting)
+    fleet = Fleet(router, settings, opener=reopen, build=build, metrics=metrics, clock=clock)
+    return Service(fleet, settings, metrics=metrics, clock=clock, rng=drawing)
 
 
 async def _wait_gone(request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -24,6 +25,7 @@ class ServeSettings(BaseSettings):
         port: 0 takes a free one.
         engine: a name of the manifest; the chosen engine when absent.
         threads: of one engine call; the usable cores when absent.
+        engine_workers: engine calls that may run side by side, on the same weights.
         max_queue: texts that may wait for the engine; more are answered with 429.
         max_batch_tokens: tokens of one engine call.
         max_batch_texts: texts of one engine call.
@@ -34,6 +36,14 @@ class ServeSettings(BaseSettings):
         drain_notice_s: between readiness going false and the listening socket closing, at least.
         drain_timeout_s: for the requests in flight when the service is told to stop.
         console: whether the page at `/` is served.
+        serve_key_file: its key is asked of the classify routes; open when absent.
+        admin_key_file: its key is asked of the admin routes; closed when absent.
+        max_versions: bundles loaded at once, the one kept for a rollback included.
+        swap_max_slowdown: a new bundle that takes so many times as long a token is refused.
+        trial_requests: after so many requests a version just switched to is trusted.
+        arm_min_agreement: share of texts on which an arm must agree with the current version.
+        arm_max_slowdown: an arm whose median request takes so many times as long is stopped.
+        compare_share: share of an arm's requests that the current version sees too.
         access_log: one line a request, without its query and body.
     """
 
@@ -43,6 +53,7 @@ class ServeSettings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     engine: str | None = None
     threads: int | None = Field(default=None, ge=1)
+    engine_workers: int = Field(default=1, ge=1, le=64)
     max_queue: int = Field(default=512, ge=1)
     max_batch_tokens: int = Field(default=4096, ge=1)
     max_batch_texts: int = Field(default=64, ge=1)
@@ -53,6 +64,14 @@ class ServeSettings(BaseSettings):
     drain_notice_s: float = Field(default=0.5, ge=0)
     drain_timeout_s: float = Field(default=30.0, gt=0)
     console: bool = True
+    serve_key_file: Path | None = None
+    admin_key_file: Path | None = None
+    max_versions: int = Field(default=4, ge=2)
+    swap_max_slowdown: float = Field(default=10.0, gt=1)
+    trial_requests: int = Field(default=500, ge=0)
+    arm_min_agreement: float = Field(default=0.95, gt=0, lt=1)
+    arm_max_slowdown: float = Field(default=3.0, gt=1)
+    compare_share: float = Field(default=0.1, ge=0, le=1)
     access_log: bool = False
 
     @model_validator(mode="after")

@@ -34,6 +34,7 @@ class Ticket:
         queued_s: the clock's reading at submission.
         taken_s: the reading when the engine took its first text.
         finished_s: the reading when its last part came back.
+        deadline_s: the reading after which nobody wants the answer; None for never.
         next_row: the first row that the engine has not taken.
         lengths: tokens of each text.
     """
@@ -42,11 +43,12 @@ class Ticket:
     permit: Permit
     done: asyncio.Future[Logits]
     queued_s: float
+    deadline_s: float | None = None
     taken_s: float = 0.0
     finished_s: float = 0.0
     next_row: int = 0
     lengths: list[int] = field(init=False)
-    _parts: list[Logits] = field(init=False, default_factory=list)
+    _parts: dict[int, Logits] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.lengths = self.batch.lengths.tolist()
@@ -61,17 +63,33 @@ class Ticket:
         """Seconds from the first text's turn to the last text's logits."""
         return self.finished_s - self.taken_s
 
-    def add(self, result: Logits | ThinferError, finished_s: float) -> None:
-        """Take one part of the answer; the last one, or an error, completes the ticket."""
+    def is_late(self, now: float) -> bool:
+        """Whether the deadline has passed at a reading of the clock."""
+        return self.deadline_s is not None and now >= self.deadline_s
+
+    def fail(self, error: ThinferError, finished_s: float) -> None:
+        """End the ticket with an error, unless it has ended already."""
+        self.finished_s = finished_s
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def add_part(self, start: int, result: Logits | ThinferError, finished_s: float) -> None:
+        """Take the rows from `start` on; the last part to come, or an error, ends the ticket.
+
+        Args:
+            start: the first row of the part; parts come in any order where calls overlap.
+            result: float32 `[rows, classes]`, or why there is none.
+            finished_s: the clock's reading.
+        """
+        if isinstance(result, ThinferError):
+            self.fail(result, finished_s)
+            return
         self.finished_s = finished_s
         if self.done.done():
             return
-        if isinstance(result, ThinferError):
-            self.done.set_exception(result)
-            return
-        self._parts.append(result)
-        if sum(map(len, self._parts)) == len(self.lengths):
-            self.done.set_result(np.concatenate(self._parts))
+        self._parts[start] = result
+        if sum(map(len, self._parts.values())) == len(self.lengths):
+            self.done.set_result(np.concatenate([self._parts[key] for key in sorted(self._parts)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

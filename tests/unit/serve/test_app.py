@@ -86,7 +86,6 @@ def test_odd_texts_are_answered_like_any_other(shared: Harness, text: str) -> No
 def test_what_is_not_there_is_said_in_the_same_form(shared: Harness) -> None:
     cases = [
         ("GET", "/nope", 404, "not_found"),
-        ("GET", "/admin/versions", 404, "not_found"),
         ("GET", "/docs", 404, "not_found"),
         ("DELETE", "/check", 405, "method_not_allowed"),
         ("GET", "/predict", 405, "method_not_allowed"),
@@ -126,7 +125,8 @@ def test_no_bytes_make_a_server_error(shared: Harness, path: str, raw: bytes) ->
 
 def test_the_description_of_the_api_names_the_routes_and_their_bodies(shared: Harness) -> None:
     paths = shared.client.get("/openapi.json").json()["paths"]
-    assert {"/check", "/predict", "/livez", "/readyz", "/metrics", "/info"} == set(paths)
+    open_to_all = {"/check", "/predict", "/livez", "/readyz", "/metrics", "/info"}
+    assert {path for path in paths if not path.startswith("/admin/")} == open_to_all
     schema = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["properties"]) == {"inputs", "truncate", "raw_scores"}
 
@@ -137,6 +137,7 @@ def test_info_names_the_model_and_the_limits(shared: Harness) -> None:
     assert info["labels"] == list(shared.classifier.labels)
     assert info["engine"] == "fake"
     assert info["limits"]["max_queue"] == 512
+    assert info["keys"] == {"serve": False, "admin": True}
 
 
 def test_readiness_is_a_real_inference(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from thinfer.core.clock import ManualClock
 from thinfer.errors import EngineError, OverloadError, ThinferError
 from thinfer.serve.batcher import Batcher, BatchLimits, BatchRun
-from thinfer.serve.errors import TooManyTextsError, WorkerStoppedError
+from thinfer.serve.errors import LateError, TooManyTextsError, WorkerStoppedError
 from thinfer.serve.ticket import Permit
+from thinfer.serve.waiting import Priority
 from thinfer.text.batch import Batch
 
 POISON = 666
@@ -55,6 +56,7 @@ def with_batcher(
     max_queue: int = 100,
     max_batch_tokens: int = 100,
     max_batch_texts: int = 100,
+    workers: int = 1,
 ) -> None:
     async def main() -> None:
         runs: list[BatchRun] = []
@@ -63,7 +65,9 @@ def with_batcher(
             max_batch_tokens=max_batch_tokens,
             max_batch_texts=max_batch_texts,
         )
-        batcher = Batcher(engine.run, limits, clock=engine.clock, on_run=runs.append)
+        batcher = Batcher(
+            engine.run, limits, clock=engine.clock, on_run=runs.append, workers=workers
+        )
         batcher.start()
         try:
             async with asyncio.timeout(30):
@@ -278,7 +282,7 @@ def test_an_urgent_request_goes_before_the_others_and_needs_no_place() -> None:
         tasks = await start_asking(batcher, rows([1]), rows([2, 2]))
         with pytest.raises(OverloadError):
             await ask(batcher, rows([3]))
-        probe = batcher.submit(rows([9, 9, 9]), Permit(places=0), is_urgent=True)
+        probe = batcher.submit(rows([9, 9, 9]), Permit(places=0), priority=Priority.PROBE)
         engine.gate.set()
         assert (await probe.done).tolist() == [[9, 3]]
         await asyncio.gather(*tasks)
@@ -360,3 +364,69 @@ def test_each_row_gets_its_own_answer_whatever_the_mix() -> None:
         assert max(run.tokens for run in runs) <= 20
 
     with_batcher(engine, work, max_queue=1000, max_batch_tokens=20, max_batch_texts=7)
+
+
+def test_a_late_request_is_dropped_before_it_is_computed() -> None:
+    engine = Engine()
+
+    async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
+        engine.gate.clear()
+        first = batcher.submit(rows([1]), Permit(places=0))
+        late = batcher.submit(rows([2, 2]), Permit(places=0), deadline_s=engine.clock.monotonic())
+        timely = batcher.submit(rows([3, 3, 3]), Permit(places=0), deadline_s=1e9)
+        engine.gate.set()
+        assert (await first.done).tolist() == [[1, 1]]
+        with pytest.raises(LateError, match="deadline"):
+            await late.done
+        assert (await timely.done).tolist() == [[3, 3]]
+        assert engine.calls == [[1], [3]]
+
+    with_batcher(engine, work)
+
+
+def test_a_queue_of_late_requests_alone_leaves_the_engine_free() -> None:
+    engine = Engine()
+
+    async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
+        late = batcher.submit(rows([1]), Permit(places=0), deadline_s=engine.clock.monotonic())
+        with pytest.raises(LateError):
+            await late.done
+        ticket = batcher.submit(rows([2]), Permit(places=0))
+        assert (await ticket.done).tolist() == [[2, 1]]
+
+    with_batcher(engine, work)
+
+
+def test_a_higher_class_goes_first() -> None:
+    engine = Engine()
+
+    async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
+        engine.gate.clear()
+        tickets = [batcher.submit(rows([1]), Permit(places=0))]
+        for length, priority in ((2, Priority.LOW), (3, Priority.NORMAL), (4, Priority.HIGH)):
+            batch = rows([9] * length)
+            tickets.append(batcher.submit(batch, Permit(places=0), priority=priority))
+        engine.gate.set()
+        for ticket in tickets:
+            await ticket.done
+        assert engine.calls == [[1], [4], [3], [2]]
+
+    with_batcher(engine, work, max_batch_texts=1)
+
+
+def test_two_workers_run_side_by_side_and_parts_come_home_in_order() -> None:
+    engine = Engine()
+    both = threading.Barrier(2, timeout=30)
+
+    def meet(batch: Batch) -> None:
+        both.wait()
+
+    engine.before = meet
+
+    async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
+        # Four rows, one a call: only two calls at once can pass the barrier.
+        ticket = batcher.submit(rows([1], [2, 2], [3, 3, 3], [4]), Permit(places=0))
+        assert (await ticket.done).tolist() == [[1, 1], [2, 2], [3, 3], [4, 1]]
+        assert len(runs) == 4
+
+    with_batcher(engine, work, max_batch_texts=1, workers=2)

@@ -48,8 +48,8 @@ def test_status_and_outcome_agree(cls: type[ThinferError], answer: object) -> No
     row = STATUS[cls]
     assert row is answer
     allowed = {
-        "invalid": {400, 415, 422},
-        "refused": {408, 413, 429, 503},
+        "invalid": {400, 404, 409, 415, 422},
+        "refused": {401, 403, 408, 409, 413, 429, 503},
         "failed": {500, 503},
         "cancelled": {499},
     }

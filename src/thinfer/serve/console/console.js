@@ -2,7 +2,7 @@
 
 import { find, say } from './elements.js';
 import { Live } from './live.js';
-import { readInfo, readRoutes } from './service.js';
+import { hasKey, readInfo } from './service.js';
 import { Try } from './try.js';
 import { Versions } from './versions.js';
 
@@ -38,13 +38,14 @@ class Console {
     }
   }
 
-  async start() {
+  start() {
     this.live.run();
-    try {
-      find('versions').hidden = !(await readRoutes()).includes('/admin/versions');
-    } catch {
-      find('versions').hidden = false; // the routes are not told: asking with the key will show
-    }
+  }
+
+  // What the service was given no key for, it does not offer.
+  offer(keys) {
+    find('versions').hidden = !keys?.admin;
+    if (keys?.serve && !hasKey('serve')) find('more').open = true;
   }
 
   // Other versions may be there now, or another one may answer.
@@ -58,7 +59,7 @@ class Console {
       this.trial.setInfo(info);
       find('summary').textContent = describe(info);
       find('maker').textContent = `thinfer ${info.thinfer}`;
-      if (info.admin === false) find('versions').hidden = true;
+      this.offer(info.keys);
     } catch (error) {
       this.current = null; // asked again with the next reading
       say(find('live-message'), error.message, 'bad');

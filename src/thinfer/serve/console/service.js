@@ -76,7 +76,6 @@ export async function classify(text, { pair = '', use = '', sticky = '', signal 
 const admin = async (method, path, body) => (await ask(method, path, { body, role: 'admin' })).answer;
 
 export const readInfo = async () => (await ask('GET', 'info')).answer;
-export const readRoutes = async () => Object.keys((await ask('GET', 'openapi.json')).answer.paths ?? {});
 export const readVersions = () => admin('GET', 'admin/versions');
 export const loadBundle = (bundle, activate) => admin('POST', 'admin/versions', { bundle, activate });
 export const rollBack = () => admin('POST', 'admin/rollback', {});

@@ -57,8 +57,6 @@ export class Versions {
       find('lock').focus();
     } catch (error) {
       this.lock(error.status === 401 ? 'The service does not accept this key.' : error.message);
-      // Not offered here: nothing to show.
-      if (error.status === 404 || error.kind === 'admin_off') find('admin-form').hidden = true;
     }
   }
 

@@ -1,0 +1,82 @@
+"""The reliability list as one table: what was done to the service, how often, what came of it."""
+
+from __future__ import annotations
+
+from benchmarks.tables import Body, facts, mega, number, percent, table
+
+__all__ = ["render_reliability"]
+
+
+def render_reliability(results: Body) -> list[str]:
+    """Give the section's parts."""
+    rows = [_ROWS[name](body) for name, body in results.items() if name in _ROWS]
+    head = ("what is done", "how often", "what must hold", "found")
+    return [facts(results), table(head, rows)]
+
+
+def _stops(body: Body) -> tuple[str, ...]:
+    statuses = ", ".join(f"{count:,} × {status}" for status, count in body["answered"].items())
+    exits = ", ".join(f"{count} × {code}" for code, count in body["exit_codes"].items())
+    return (
+        "SIGTERM in the middle of 400 requests a second",
+        number(body["repeats"]),
+        "no accepted request lost, exit 0",
+        f"{body['accepted_and_lost']} lost; answers {statuses}; "
+        f"{body['refused_after_close']:,} not accepted after the socket closed; exits {exits}; "
+        f"longest stop {body['longest_stop_s']:.2f} s",
+    )
+
+
+def _swaps(body: Body) -> tuple[str, ...]:
+    found = ", ".join(f"{name}: {count:,}" for name, count in sorted(body["found"].items()))
+    growth = body["rss_at_end_bytes"] / body["rss_after_20_bytes"] - 1
+    return (
+        f"hot swap under the load of {body['callers']} callers",
+        number(body["repeats"]),
+        "no error, every answer its own version's, RSS at most 5 % over that after 20",
+        f"{found}; RSS {growth:+.1%}; median swap {body['median_swap_s']:.2f} s",
+    )
+
+
+def _damage(body: Body) -> tuple[str, ...]:
+    found = ", ".join(f"{name}: {count:,}" for name, count in sorted(body["found"].items()))
+    return (
+        f"a damaged bundle is offered ({', '.join(body['kinds'])})",
+        number(body["repeats"]),
+        "all refused, the old one answers on",
+        f"{found}; RSS grew by {mega(body['rss_growth_bytes'])}",
+    )
+
+
+def _overload(body: Body) -> tuple[str, ...]:
+    statuses = ", ".join(f"{count:,} × {status}" for status, count in body["statuses"].items())
+    errors = ", ".join(f"{count:,} × {name}" for name, count in body["errors"].items())
+    return (
+        f"{body['asked_per_second']:,.0f} requests a second, three times the capacity",
+        f"{body['seconds']:.0f} s",
+        "good answers ≥ 90 % of capacity, the rest 429, RSS bounded",
+        f"{percent(body['share_of_capacity'])} of {body['capacity']:,.0f}; {statuses}"
+        f"{'; ' + errors if errors else ''}; RSS grew by {mega(body['rss_growth_bytes'])}; "
+        f"answered again after {body['recovered_s']:.2f} s",
+    )
+
+
+def _soak(body: Body) -> tuple[str, ...]:
+    statuses = ", ".join(f"{count:,} × {status}" for status, count in body["statuses"].items())
+    return (
+        "texts of 1 to 512 characters",
+        number(body["requests"]),
+        "RSS flat",
+        f"{statuses}; slope {body['slope_bytes_per_1000_requests'] / 1e3:+.1f} kB per 1,000 "
+        f"requests, RSS {mega(body['rss_bytes'][0])} at the start, "
+        f"{mega(body['rss_bytes'][-1])} at the end",
+    )
+
+
+_ROWS = {
+    "stops": _stops,
+    "swaps": _swaps,
+    "damage": _damage,
+    "overload": _overload,
+    "soak": _soak,
+}
