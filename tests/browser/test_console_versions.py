@@ -258,7 +258,7 @@ def test_a_split_must_be_whole_outlives_the_next_reading_and_is_applied(
     assert apply.is_disabled()
     shares = page.get_by_label("Share, %")
     shares.nth(0).fill("80")
-    sync_api.expect(page.locator("#split-sum")).to_have_text("80 % of 100 %")
+    sync_api.expect(page.locator("#split-sum")).to_have_text("Shares add up to 80 %, not 100 %")
     assert apply.is_disabled()
     shares.nth(1).fill("20")
     service.load(2)

@@ -5,7 +5,9 @@ import { drawing, element } from './elements.js';
 export const WINDOW_S = 120;
 const HEIGHT = 140;
 const EDGE = { top: 10, right: 8, bottom: 20, left: 46 };
-const STEPS = [1, 2, 2.5, 5, 10];
+const STEPS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
+// A young page shows less, so that its charts are not empty.
+const SPANS_S = [30, 60, WINDOW_S];
 
 // The smallest round number that is not below the value; half of it is round as well.
 export function roundUp(value) {
@@ -27,7 +29,8 @@ function runs(points) {
 const road = (run) => run.map(({ x, y }) => `${x.toFixed(1)} ${y.toFixed(1)}`).join('L');
 
 export class Chart {
-  // `series`: [{ key, label, tone }]; may be set anew at any time. `format` writes a value.
+  // `series`: [{ key, label, tone, isRare }]; may be set anew at any time; one that is rare is not
+  // drawn while it is zero. `format` writes a value.
   constructor(holder, { title, note, series, format, isStacked = false }) {
     this.series = series;
     this.format = format;
@@ -51,9 +54,14 @@ export class Chart {
     return Math.max(120, this.svg.getBoundingClientRect().width);
   }
 
+  get span() {
+    const age = this.points.length > 0 ? this.now - this.points[0].time : 0;
+    return SPANS_S.find((span) => age <= span) ?? WINDOW_S;
+  }
+
   x(time) {
     const inner = this.width - EDGE.left - EDGE.right;
-    return EDGE.left + inner * (1 - (this.now - time) / WINDOW_S);
+    return EDGE.left + inner * (1 - (this.now - time) / this.span);
   }
 
   pickAt(x) {
@@ -118,9 +126,9 @@ export class Chart {
       drawing('line', { class: 'grid', x1: EDGE.left, x2: this.width - EDGE.right, y1: y(top * share), y2: y(top * share) }),
       drawing('text', { class: 'tick end', x: EDGE.left - 7, y: y(top * share) + 4 }, this.tick(top * share)),
     ]);
-    const ages = [120, 60, 0].map((age) => drawing('text', {
-      class: `tick ${age === 0 ? 'end' : age === 60 ? 'mid' : ''}`, x: this.x(this.now - age), y: HEIGHT - 4,
-    }, age === 0 ? 'now' : `${age} s ago`));
+    const ages = [['', 1], ['mid', 0.5], ['end', 0]].map(([place, share]) => drawing('text', {
+      class: `tick ${place}`, x: this.x(this.now - this.span * share), y: HEIGHT - 4,
+    }, share === 0 ? 'now' : `${this.span * share} s ago`));
     return [...lines, ...ages];
   }
 
@@ -129,7 +137,8 @@ export class Chart {
   }
 
   lines(points, y) {
-    return this.series.flatMap(({ key, tone }, place) => {
+    const shown = this.series.filter(({ key, isRare }) => !isRare || points.some(({ values }) => values[key] > 0));
+    return shown.flatMap(({ key, tone }, place) => {
       const dots = points.map(({ time, values }) => (values[key] === null || values[key] === undefined ? null : { x: this.x(time), y: y(values[key]) }));
       return runs(dots).flatMap((run) => [
         place === 0 && run.length > 1 && drawing('path', { class: `area ${tone}`, d: `M${run[0].x.toFixed(1)} ${y(0)}L${road(run)}L${run.at(-1).x.toFixed(1)} ${y(0)}Z` }),

@@ -61,8 +61,8 @@ function armsBetween(old, now, seconds) {
 
 const CHARTS = [
   { title: 'Requests a second', note: 'classify routes only', format: showNumber,
-    series: [{ key: 'requests', label: 'all', tone: 'one' }, { key: 'refused', label: 'refused', tone: 'three' }, { key: 'failed', label: 'failed', tone: 'bad' }] },
-  { title: 'Latency', note: 'last 5 s, estimated from the histogram', format: showMilliseconds,
+    series: [{ key: 'requests', label: 'all', tone: 'one' }, { key: 'refused', label: 'refused', tone: 'three', isRare: true }, { key: 'failed', label: 'failed', tone: 'bad', isRare: true }] },
+  { title: 'Latency', note: 'ms, over 5 s, from the histogram', format: showMilliseconds,
     series: [{ key: 'p50', label: 'p50', tone: 'one' }, { key: 'p99', label: 'p99', tone: 'three' }] },
   { title: 'Texts a batch', note: 'mean of the engine calls', format: showNumber, series: [{ key: 'batch', label: 'texts', tone: 'one' }] },
   { title: 'Queue', note: 'texts that wait for the engine', format: showNumber, series: [{ key: 'queue', label: 'texts', tone: 'one' }] },

@@ -53,6 +53,7 @@ export class Versions {
       this.take(await readVersions());
       find('admin-form').hidden = true;
       find('admin').hidden = false;
+      find('lock').hidden = false;
       say(find('admin-message'), '');
       find('lock').focus();
     } catch (error) {
@@ -65,6 +66,7 @@ export class Versions {
     this.state = null;
     this.dropDraft();
     find('admin').hidden = true;
+    find('lock').hidden = true;
     find('admin-form').hidden = false;
     say(find('admin-message'), reason, reason ? 'bad' : '');
     find('admin-key').focus();
@@ -154,7 +156,7 @@ export class Versions {
   writeSum() {
     const sum = this.percents().reduce((total, [, percent]) => total + percent, 0);
     const isWhole = Math.abs(sum - 100) < NO_ROUND_ERROR;
-    find('split-sum').textContent = `${Number(sum.toFixed(1))} % of 100 %`;
+    find('split-sum').textContent = isWhole ? 'Shares add up to 100 %' : `Shares add up to ${Number(sum.toFixed(1))} %, not 100 %`;
     find('split-sum').className = isWhole ? 'sum' : 'sum bad';
     find('split-apply').disabled = !isWhole || this.draft === null;
     find('split-undo').hidden = this.draft === null;
@@ -230,7 +232,7 @@ export class Versions {
     find('event-list').replaceChildren(...events.map(({ at, kind, version, reason }) => element('li', {},
       element('time', { datetime: at, title: at }, showTime(at)),
       element('span', { class: `badge ${TONES[kind] ?? ''}` }, words(kind)),
-      element('code', {}, version ?? ''), element('span', { class: 'why' }, reason ?? ''))));
+      element('span', { class: 'what' }, element('code', {}, version ?? ''), ' ', reason ?? ''))));
     find('no-events').hidden = events.length > 0;
   }
 }
