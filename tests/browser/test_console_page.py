@@ -17,7 +17,7 @@ from tests.support.serving import Process, serve_process
 from thinfer.classifier import Classifier
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = find_chromium()
@@ -85,6 +85,22 @@ def page(browser: Browser, server: Process) -> Iterator[Page]:
         yield page
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "console.error('x')",
+        "setTimeout(() => { throw new Error('x') })",
+        "fetch('http://127.0.0.1:9/').catch(() => null)",
+    ],
+)
+def test_a_complaint_or_a_request_elsewhere_fails_a_test(
+    browser: Browser, server: Process, trouble: str
+) -> None:
+    with pytest.raises(AssertionError), opened(browser, address(server)) as page:
+        page.evaluate(trouble)
+        page.wait_for_timeout(100)
+
+
 def classify(page: Page, text: str) -> None:
     page.get_by_label("Text", exact=True).fill(text)
     page.get_by_role("button", name="Classify").click()
@@ -130,6 +146,32 @@ def test_a_cut_text_says_so_and_a_pair_is_read(page: Page, bundle: Path) -> None
         (expected,) = classifier.predict(["ab"], ["and more"])
     assert page.locator(".big").inner_text().startswith(expected.label)
     assert f"{expected.tokens} tokens" in page.locator(".facts").inner_text()
+
+
+def test_whatever_else_the_service_says_of_an_answer_is_shown(page: Page) -> None:
+    def add(route: Route) -> None:
+        reply = route.fetch()
+        more = {"x-thinfer-degraded": "upstream away", "x-thinfer-new": "<b>x</b>"}
+        route.fulfill(response=reply, headers={**reply.headers, **more})
+
+    page.route("**/predict", add)
+    classify(page, "hello")
+    badges = page.locator(".facts .badge").all_inner_texts()
+    assert badges == ["degraded upstream away", "new <b>x</b>"]
+
+
+def test_many_labels_are_folded_and_all_of_them_can_be_read(
+    browser: Browser, tmp_path: Path
+) -> None:
+    labels = [f"label {number}" for number in range(30)]
+    bundle = make_fake_bundle(tmp_path / "bundle", labels=labels, multi_label=True).path
+    with serve_process(bundle) as process, opened(browser, address(process)) as page:
+        classify(page, "hello")
+        assert "several may apply" in page.locator(".result").inner_text()
+        rows = page.locator(".bars li")
+        assert rows.count() == 12
+        page.get_by_role("button", name="Show all 30 labels").press("Enter")
+        assert {row.locator(".name").inner_text() for row in rows.all()} == set(labels)
 
 
 def test_an_empty_text_is_answered(page: Page) -> None:
@@ -217,6 +259,15 @@ def test_a_chart_is_read_by_keyboard_and_the_reading_can_be_paused(page: Page) -
     assert scrapes == []
     page.get_by_role("button", name="Go on").press("Enter")
     sync_api.expect(page.locator("#state")).to_have_text("live")
+
+
+def test_a_page_that_nobody_sees_asks_nothing(page: Page) -> None:
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
+    page.wait_for_timeout(300)
+    scrapes: list[str] = []
+    page.on("request", lambda request: scrapes.append(request.url))
+    page.wait_for_timeout(1500)
+    assert scrapes == []
 
 
 def test_the_keyboard_alone_asks_and_every_control_has_a_name(page: Page) -> None:

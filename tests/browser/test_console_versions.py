@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -361,6 +363,33 @@ def test_the_chart_of_arms_shows_who_answered_and_a_sticky_key_stays(
     label = arms.get_attribute("aria-label") or ""
     assert first in label
     assert second in label
+
+
+def test_under_load_a_switch_is_seen_in_the_chart(page: Page, service: Served) -> None:
+    first, second, _ = service.bundles.names
+    arms = page.locator("svg[aria-label^='Answers by version']")
+    done = threading.Event()
+
+    def call() -> None:
+        link = service.process.connect()
+        while not done.is_set():
+            reply = service.process.ask("GET", "/check?content=a", connection=link)
+            assert reply.headers["x-thinfer-version"] in (first, second)
+            done.wait(0.005)
+        link.close()
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    try:
+        sync_api.expect(arms).to_have_attribute("aria-label", re.compile(f"{first} 100 %"))
+        press(page, f"Make {second} current")
+        confirm(page, "Make current")
+        both = re.compile(f"{first} 0 %, {second} 100 %")
+        sync_api.expect(arms).to_have_attribute("aria-label", both, timeout=10_000)
+        sync_api.expect(arms.locator("path.band")).to_have_count(2)
+    finally:
+        done.set()
+        caller.join()
 
 
 @pytest.mark.parametrize("width", [360, 1400])

@@ -54,6 +54,15 @@ export async function scrape(signal) {
   return { text, current: reply.headers.get('x-thinfer-version') };
 }
 
+// Headers that have their own place on the page.
+const KNOWN = new Set(['version', 'truncated', 'tokens', 'tokens-total'].map((name) => `x-thinfer-${name}`));
+
+// What else the service tells of an answer, for example that it is degraded: [[name, value], …]
+function remarks(headers) {
+  const others = [...headers].filter(([name]) => name.startsWith('x-thinfer-') && !KNOWN.has(name));
+  return others.map(([name, value]) => [name.slice('x-thinfer-'.length), value]);
+}
+
 // One text, or a text with its pair, to one version (`use`) or to the one that the service chooses.
 export async function classify(text, { pair = '', use = '', sticky = '', signal } = {}) {
   const headers = {};
@@ -69,6 +78,7 @@ export async function classify(text, { pair = '', use = '', sticky = '', signal 
     isTruncated: count('x-thinfer-truncated') > 0,
     tokens: count('x-thinfer-tokens'),
     tokensTotal: count('x-thinfer-tokens-total'),
+    remarks: remarks(told),
     ms,
   };
 }

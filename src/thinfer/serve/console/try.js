@@ -142,6 +142,7 @@ export class Try {
       element('span', { title: 'from this page to the service and back' }, showMilliseconds(column.ms)),
       column.tokens === null ? null : element('span', {}, `${column.tokens.toLocaleString('en')} tokens`),
       column.isTruncated ? element('span', { class: 'badge unproven' }, this.cut(column)) : null,
+      ...column.remarks.map(([name, value]) => element('span', { class: `badge ${name === 'degraded' ? 'unproven' : ''}` }, `${name} ${value}`)),
       isOther && isBeside ? element('span', { class: 'badge broken' }, `not ${column.use}, which was asked`) : null);
   }
 }
