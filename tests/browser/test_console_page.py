@@ -137,9 +137,15 @@ def test_the_head_of_the_page_tells_what_answers(page: Page, server: Process) ->
 
 def test_a_cut_text_says_so_and_a_pair_is_read(page: Page, bundle: Path) -> None:
     classify(page, "hello " * 40)
-    assert page.locator(".facts .badge").inner_text().startswith("cut ")
     assert "24 tokens" in page.locator(".facts").inner_text()
+    # Five letters a word, and a token a letter, beside the two special ones.
+    assert page.locator(".facts .badge").inner_text() == "cut, 178 of 202 tokens not read"
     page.get_by_text("More", exact=True).click()
+    page.get_by_label("A text that is too long").select_option("windows")
+    classify(page, "hello " * 40)
+    assert "windows" in page.locator(".facts").inner_text()
+    assert page.locator(".facts .badge").count() == 0
+    page.get_by_label("A text that is too long").select_option("")
     page.get_by_label("Second text").fill("and more")
     classify(page, "ab")
     with Classifier.open(bundle) as classifier:

@@ -27,10 +27,12 @@ __all__ = [
     "InvalidBodyError",
     "LateError",
     "MalformedError",
+    "NotFoundError",
     "NotReadyError",
     "SlowBodyError",
     "SwapBusyError",
     "TooManyTextsError",
+    "TooManyWindowsError",
     "UnauthorizedError",
     "UnknownVersionError",
     "UnsupportedEncodingError",
@@ -56,8 +58,16 @@ class TooManyTextsError(UserError):
     """One request holds more texts than the queue has places, so it could never be admitted."""
 
 
+class TooManyWindowsError(UserError):
+    """A text needs more windows than the service reads of one text."""
+
+
+class NotFoundError(UserError):
+    """No such model or version, or the model has not what the route needs."""
+
+
 class UnsupportedEncodingError(UserError):
-    """The body is compressed."""
+    """The body is compressed, or holds binary tensors."""
 
 
 class SlowBodyError(UserError):
@@ -132,6 +142,8 @@ STATUS: Mapping[type[ThinferError], Answer] = MappingProxyType(
         InvalidBodyError: Answer(status=422, kind="invalid", outcome="invalid"),
         BodyTooLargeError: Answer(status=413, kind="body_too_large", outcome="refused"),
         TooManyTextsError: Answer(status=413, kind="too_many_texts", outcome="refused"),
+        TooManyWindowsError: Answer(status=413, kind="too_many_windows", outcome="refused"),
+        NotFoundError: Answer(status=404, kind="not_found", outcome="invalid"),
         UnsupportedEncodingError: Answer(
             status=415, kind="unsupported_encoding", outcome="invalid"
         ),

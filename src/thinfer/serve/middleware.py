@@ -26,7 +26,8 @@ class Trace:
         outcome: set by the error table; told from the status when None.
         reason: of a refusal.
         truncated: texts that were cut.
-        tokens: that were run for this request.
+        tokens: tokens that were run.
+        tokens_total: tokens that the texts have.
         closes: whether the connection shall end with this answer.
         is_routed: whether the router has chosen the version for this request.
     """
@@ -36,6 +37,7 @@ class Trace:
     reason: str | None = None
     truncated: int = 0
     tokens: int = 0
+    tokens_total: int = 0
     closes: bool = False
     is_routed: bool = False
 
@@ -52,7 +54,8 @@ class Observe:
     Args:
         app: what is inside.
         metrics: where it counts.
-        routes: paths with a name of their own; all others count as `other`.
+        routes: paths with a name of their own; a path with parameters counts as its template, and
+            all others as `other`.
         version: gives the current version.
         clock: measures the request.
         has_log: whether to write one line a request, without query and body.
@@ -96,7 +99,7 @@ class Observe:
 
     def _count(self, scope: Scope, trace: Trace, *, status: int, seconds: float) -> None:
         path = scope["path"]
-        route = path if path in self._routes else "other"
+        route = path if path in self._routes else _template_of(scope)
         outcome = trace.outcome or _outcome_of(status)
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(route, outcome).inc()
@@ -117,12 +120,18 @@ def _outcome_of(status: int) -> str:
     return "invalid" if status < 500 else "failed"
 
 
+def _template_of(scope: Scope) -> str:
+    """Give the matched route's path with its parameters' names: few names, whatever is asked."""
+    return str(getattr(scope.get("route"), "path", "other"))
+
+
 def _headers_of(trace: Trace) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-thinfer-version", trace.version.encode())]
+    if trace.tokens:
+        headers.append((b"x-thinfer-tokens", b"%d" % trace.tokens))
+        headers.append((b"x-thinfer-tokens-total", b"%d" % trace.tokens_total))
     if trace.truncated:
         headers.append((b"x-thinfer-truncated", str(trace.truncated).encode()))
-    if trace.tokens:
-        headers.append((b"x-thinfer-tokens", str(trace.tokens).encode()))
     if trace.closes:
         headers.append((b"connection", b"close"))
     return headers

@@ -16,7 +16,9 @@ from prometheus_client import (
 
 from thinfer.serve.batcher import BatchRun
 
-__all__ = ["Metrics"]
+__all__ = ["METRICS_TYPE", "Metrics"]
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -57,6 +59,8 @@ class Metrics:
         self.texts = counter("texts", "Texts answered")
         self.tokens = counter("tokens", "Tokens of the texts answered")
         self.truncated = counter("truncated_texts", "Texts cut to the maximum length")
+        self.windowed = counter("windowed_texts", "Texts read in several windows")
+        self.windows = counter("windows", "Windows of the texts read in several")
         self.unknown = counter("unknown_tokens", "Tokens that the vocabulary does not know")
         self.tokenize_seconds = histogram("tokenize_seconds", "Tokenising a request", SECONDS)
         self.queue_seconds = histogram("queue_seconds", "A request's wait for the engine", SECONDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -25,11 +25,15 @@ class ServeSettings(BaseSettings):
         port: 0 takes a free one.
         engine: a name of the manifest; the chosen engine when absent.
         threads: of one engine call; the usable cores when absent.
+        workers: processes that answer behind one socket.
         engine_workers: engine calls that may run side by side, on the same weights.
         max_queue: texts that may wait for the engine; more are answered with 429.
         max_batch_tokens: tokens of one engine call.
         max_batch_texts: texts of one engine call.
         max_body_bytes: of a request's body; more is answered with 413.
+        max_windows: of one text that is read in windows; a longer text is answered with 413.
+        window_overlap: share of a window that its neighbour reads too, at least.
+        model_name: in the paths of the Open Inference Protocol; the bundle's folder when absent.
         head_timeout_s: for a request's line and headers to arrive.
         body_timeout_s: for a body to arrive.
         ready_timeout_s: for the inference that readiness makes.
@@ -47,17 +51,23 @@ class ServeSettings(BaseSettings):
         access_log: one line a request, without its query and body.
     """
 
-    model_config = SettingsConfigDict(env_prefix="THINFER_SERVE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="THINFER_SERVE_", frozen=True, extra="forbid", protected_namespaces=()
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     engine: str | None = None
     threads: int | None = Field(default=None, ge=1)
+    workers: int = Field(default=1, ge=1, le=256)
     engine_workers: int = Field(default=1, ge=1, le=64)
     max_queue: int = Field(default=512, ge=1)
     max_batch_tokens: int = Field(default=4096, ge=1)
     max_batch_texts: int = Field(default=64, ge=1)
     max_body_bytes: int = Field(default=8 * MIB, ge=1)
+    max_windows: int = Field(default=64, ge=1)
+    window_overlap: float = Field(default=0.25, ge=0.0, le=0.9)
+    model_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     head_timeout_s: float = Field(default=10.0, gt=0)
     body_timeout_s: float = Field(default=30.0, gt=0)
     ready_timeout_s: float = Field(default=5.0, gt=0)
@@ -73,6 +83,7 @@ class ServeSettings(BaseSettings):
     arm_max_slowdown: float = Field(default=3.0, gt=1)
     compare_share: float = Field(default=0.1, ge=0, le=1)
     access_log: bool = False
+    place: str | None = None  # given by the process that starts several workers, never by a user
 
     @model_validator(mode="after")
     def _check_limits_together(self) -> Self:
@@ -82,8 +93,20 @@ class ServeSettings(BaseSettings):
         return self
 
     def describe(self) -> str:
-        """Give the resolved settings as one line of JSON; secret fields come out masked."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
+        """Give the resolved settings as one line of JSON; none of them is a secret."""
+        return json.dumps(self.model_dump(mode="json", exclude={"place"}), ensure_ascii=False)
+
+    def as_environment(self, *, without: Collection[str]) -> dict[str, str]:
+        """Give the settings as variables that `load_settings` reads in another process.
+
+        Args:
+            without: names of settings to leave out.
+        """
+        found = self.model_dump(mode="json", exclude_none=True, exclude=set(without))
+        return {
+            f"THINFER_SERVE_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in found.items()
+        }
 
 
 def load_settings(flags: Mapping[str, object]) -> ServeSettings:

@@ -34,6 +34,9 @@ def test_check_answers_with_content_result_and_probability(shared: Harness) -> N
             "content": "hello 你好",
             "result": expected.label,
             "probability": pytest.approx(expected.score),
+            "truncated": False,
+            "tokens": expected.tokens,
+            "tokens_total": expected.tokens,
         }
         assert answer.headers["x-thinfer-version"] == shared.classifier.version
 
@@ -125,10 +128,15 @@ def test_no_bytes_make_a_server_error(shared: Harness, path: str, raw: bytes) ->
 
 def test_the_description_of_the_api_names_the_routes_and_their_bodies(shared: Harness) -> None:
     paths = shared.client.get("/openapi.json").json()["paths"]
-    open_to_all = {"/check", "/predict", "/livez", "/readyz", "/metrics", "/info"}
-    assert {path for path in paths if not path.startswith("/admin/")} == open_to_all
+    model = "/v2/models/{name}"
+    names = [model, f"{model}/ready", f"{model}/infer"]
+    names += [name.replace(model, f"{model}/versions/{{version}}") for name in names]
+    names += ["/check", "/predict", "/v1/moderations", "/livez", "/readyz", "/health", "/metrics"]
+    names += ["/info", "/v2", "/v2/health/live", "/v2/health/ready"]
+    names += [f"/admin/{name}" for name in ("versions", "versions/{name}", "rollback", "split")]
+    assert set(names) == set(paths)
     schema = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"inputs", "truncate", "raw_scores"}
+    assert {"inputs", "truncate", "raw_scores", "long_text", "top_k"} < set(schema["properties"])
 
 
 def test_info_names_the_model_and_the_limits(shared: Harness) -> None:

@@ -57,6 +57,7 @@ class Console {
     try {
       const info = await readInfo();
       this.trial.setInfo(info);
+      find('name').textContent = info.name;
       find('summary').textContent = describe(info);
       find('maker').textContent = `thinfer ${info.thinfer}`;
       this.offer(info.keys);

@@ -11,7 +11,7 @@ const TIMEOUT_MS = 5000;
 const LATENCY_READINGS = 5;
 const TONES = ['one', 'two', 'three', 'four', 'five'];
 // What operates the service is no traffic; this page reads one of these each second itself.
-const OPERATION = /^(other$|\/$|\/console\/|\/admin\/|\/(metrics|livez|readyz|info|openapi\.json)$|\/v2\/health\/)/;
+const OPERATION = /^(other$|\/$|\/console\/|\/admin\/|\/(metrics|livez|readyz|health|info|openapi\.json)$|\/v2(?!.*\/infer$))/;
 
 const SHADOW = ['thinfer_shadow_texts_total', 'thinfer_shadow_total'];
 

@@ -64,20 +64,21 @@ function remarks(headers) {
 }
 
 // One text, or a text with its pair, to one version (`use`) or to the one that the service chooses.
-export async function classify(text, { pair = '', use = '', sticky = '', signal } = {}) {
+export async function classify(text, { pair = '', longText = '', use = '', sticky = '', signal } = {}) {
   const headers = {};
   if (use) headers['x-thinfer-use'] = use;
   if (sticky) headers['x-thinfer-key'] = sticky;
-  const inputs = pair ? [[text, pair]] : text;
-  const { answer, headers: told, ms } = await ask('POST', 'predict', { body: { inputs }, role: 'serve', headers, signal });
-  // null where the service does not tell.
-  const count = (name) => (told.has(name) ? Number.parseInt(told.get(name), 10) : null);
+  const body = { inputs: pair ? [[text, pair]] : text, details: true };
+  if (longText) body.long_text = longText;
+  const { answer, headers: told, ms } = await ask('POST', 'predict', { body, role: 'serve', headers, signal });
+  const found = pair ? answer[0] : answer;
   return {
-    rows: pair ? answer[0] : answer,
+    rows: found.predictions,
+    isTruncated: found.truncated,
+    tokens: found.tokens,
+    tokensTotal: found.tokens_total,
+    windows: found.windows,
     version: told.get('x-thinfer-version') ?? '',
-    isTruncated: count('x-thinfer-truncated') > 0,
-    tokens: count('x-thinfer-tokens'),
-    tokensTotal: count('x-thinfer-tokens-total'),
     remarks: remarks(told),
     ms,
   };

@@ -8,7 +8,6 @@ const MOST_SHOWN = 12;
 export class Try {
   constructor() {
     this.names = [];
-    this.maxLength = null;
     this.isMultiLabel = false;
     this.asking = null;
     find('try-form').addEventListener('submit', (event) => {
@@ -30,7 +29,6 @@ export class Try {
   }
 
   setInfo(info) {
-    this.maxLength = info.max_length ?? null;
     this.isMultiLabel = info.problem_type === 'multi_label_classification';
   }
 
@@ -42,7 +40,7 @@ export class Try {
   async answer(uses) {
     this.asking?.abort();
     const asking = (this.asking = new AbortController());
-    const options = { pair: find('pair').value, sticky: find('sticky').value.trim(), signal: asking.signal };
+    const options = { pair: find('pair').value, longText: find('long-text').value, sticky: find('sticky').value.trim(), signal: asking.signal };
     const text = find('text').value;
     const columns = [];
     find('answer').setAttribute('aria-busy', 'true');
@@ -131,8 +129,7 @@ export class Try {
   }
 
   cut({ tokens, tokensTotal }) {
-    if (tokensTotal > tokens) return `cut from ${tokensTotal.toLocaleString('en')} tokens`;
-    return this.maxLength ? `cut to ${this.maxLength} tokens` : 'truncated';
+    return `cut, ${(tokensTotal - tokens).toLocaleString('en')} of ${tokensTotal.toLocaleString('en')} tokens not read`;
   }
 
   facts(column, isBeside) {
@@ -140,7 +137,8 @@ export class Try {
     return element('p', { class: 'facts' },
       element('code', { title: 'the version that answered' }, column.version),
       element('span', { title: 'from this page to the service and back' }, showMilliseconds(column.ms)),
-      column.tokens === null ? null : element('span', {}, `${column.tokens.toLocaleString('en')} tokens`),
+      element('span', {}, `${column.tokens.toLocaleString('en')} tokens`),
+      column.windows > 1 ? element('span', {}, `in ${column.windows} windows`) : null,
       column.isTruncated ? element('span', { class: 'badge unproven' }, this.cut(column)) : null,
       ...column.remarks.map(([name, value]) => element('span', { class: `badge ${name === 'degraded' ? 'unproven' : ''}` }, `${name} ${value}`)),
       isOther && isBeside ? element('span', { class: 'badge broken' }, `not ${column.use}, which was asked`) : null);
