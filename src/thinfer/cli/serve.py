@@ -76,6 +76,9 @@ def serve(
     cascade_timeout_s: Annotated[
         float | None, typer.Option(help="Seconds for the bigger model's answer. [1]")
     ] = None,
+    console: Annotated[
+        bool | None, typer.Option("--console/--no-console", help="The page at /. [on]")
+    ] = None,
 ) -> None:
     """Serve a bundle over HTTP until SIGTERM.
 
@@ -110,6 +113,7 @@ def serve(
             "cascade_key_file": cascade_key_file,
             "cascade_budget": cascade_budget,
             "cascade_timeout_s": cascade_timeout_s,
+            "console": console,
         }
     )
     _run(bundle, settings)

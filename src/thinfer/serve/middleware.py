@@ -118,7 +118,7 @@ class Observe:
         outcome = trace.outcome or _outcome_of(status)
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(route, outcome).inc()
-        self._metrics.request_seconds.observe(seconds)
+        self._metrics.request_seconds.labels(route).observe(seconds)
         if trace.is_routed:
             self._metrics.version_requests.labels(trace.version, outcome).inc()
         if outcome == "refused":

@@ -43,8 +43,10 @@ class Metrics:
         def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"thinfer_{name}", text, labels, registry=registry)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"thinfer_{name}", text, buckets=buckets, registry=registry)
+        def histogram(
+            name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
+        ) -> Histogram:
+            return Histogram(f"thinfer_{name}", text, labels, buckets=buckets, registry=registry)
 
         self.received = counter("requests_received", "Requests that arrived")
         self.requests = counter("requests", "Requests answered or given up", ("route", "outcome"))
@@ -52,7 +54,10 @@ class Metrics:
         self.in_flight = Gauge(
             "thinfer_requests_in_flight", "Requests not answered yet", registry=registry
         )
-        self.request_seconds = histogram("request_seconds", "From first byte to answer", SECONDS)
+        # By route, or a scrape each second would stand among the answers.
+        self.request_seconds = histogram(
+            "request_seconds", "From first byte to answer", SECONDS, ("route",)
+        )
         self.texts = counter("texts", "Texts answered")
         self.tokens = counter("tokens", "Tokens of the texts answered")
         self.truncated = counter("truncated_texts", "Texts cut to the maximum length")

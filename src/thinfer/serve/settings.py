@@ -39,6 +39,7 @@ class ServeSettings(BaseSettings):
         ready_timeout_s: for the inference that readiness makes.
         drain_notice_s: between readiness going false and the listening socket closing, at least.
         drain_timeout_s: for the requests in flight when the service is told to stop.
+        console: whether the page at `/` is served.
         serve_key_file: its key is asked of the classify routes; open when absent.
         admin_key_file: its key is asked of the admin routes; closed when absent.
         max_versions: bundles loaded at once, the one kept for a rollback included.
@@ -88,6 +89,7 @@ class ServeSettings(BaseSettings):
     ready_timeout_s: float = Field(default=5.0, gt=0)
     drain_notice_s: float = Field(default=0.5, ge=0)
     drain_timeout_s: float = Field(default=30.0, gt=0)
+    console: bool = True
     serve_key_file: Path | None = None
     admin_key_file: Path | None = None
     max_versions: int = Field(default=4, ge=2)

@@ -42,6 +42,7 @@ class InfoAnswer(BaseModel):
     threads: int
     quality: dict[str, Any]
     thinfer: str
+    keys: dict[str, bool]
     limits: dict[str, float]
 
 
@@ -77,6 +78,7 @@ INFO = {
     "threads": 2,
     "quality": {},
     "thinfer": thinfer.__version__,
+    "keys": {"serve": False, "admin": True},
     "limits": {"max_queue": 512, "max_batch_tokens": 4096, "window_overlap": 0.25},
 }
 
@@ -192,6 +194,10 @@ def _describe(service: Service) -> dict[str, object]:
         "threads": engine.threads,
         "quality": to_json(manifest.quality),
         "thinfer": thinfer.__version__,
+        "keys": {
+            "serve": settings.serve_key_file is not None,
+            "admin": settings.admin_key_file is not None,
+        },
         "limits": {
             "max_queue": settings.max_queue,
             "max_batch_tokens": settings.max_batch_tokens,
