@@ -26,6 +26,8 @@ COMMANDS = {
     "pack": "thinfer.cli.pack:command",
     "evaluate": "thinfer.cli.evaluate:command",
     "tune": "thinfer.cli.tune:command",
+    "fit-gate": "thinfer.cli.fit_gate:command",
+    "calibrate-cascade": "thinfer.cli.calibrate_cascade:command",
     "bench": "thinfer.cli.bench:command",
     "demo": "thinfer.cli.demo:command",
     "predict": "thinfer.cli.predict:command",
