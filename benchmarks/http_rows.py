@@ -75,12 +75,14 @@ class Row:
         self.held.setdefault(name, []).append(result)
 
     def search(self, effort: Effort) -> None:
-        """Search the highest rate within the limit."""
+        """Search the highest rate within the limit, from below the one found last time."""
+        last = self.found[-1].rate if self.found else None
         request = replace(
             self._request,
             seconds=effort.seconds,
             warmup=min(1.0, effort.seconds / 4),
             steps=effort.steps,
+            rate=0.7 * last if last else None,
         )
         self.found.append(
             saturate(
