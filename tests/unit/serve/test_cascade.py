@@ -328,4 +328,7 @@ def test_long_texts_go_on_with_the_rule_of_their_request(tmp_path: Path) -> None
         query = {"content": text, "long_text": "windows"}
         answer = harness.client.get("/check", params=query).json()
         assert (answer["stage"], answer["windows"]) == ("cloud", 2)
+        body = {"inputs": [text, "a"], "details": True}
+        details = harness.client.post("/predict", json=body).json()
+        assert [row["stage"] for row in details] == ["cloud", "cloud"]
         assert answer["probability"] == pytest.approx(expected.score)
