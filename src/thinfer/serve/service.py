@@ -280,6 +280,9 @@ class Service:
             LateError: the deadline passed.
             ClientGoneError: the client left.
         """
+        if ticket.is_taken and ticket.deadline_s is None:
+            # All of it is in the engine: if the client leaves now, nothing is saved.
+            return await ticket.done
         gone = asyncio.ensure_future(_wait_gone(request))
         left = None
         if ticket.deadline_s is not None:
