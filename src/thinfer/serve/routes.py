@@ -89,10 +89,11 @@ class _Routes:
         """Give the facts of the model and the limits of the service."""
         return JSONResponse(_describe(self._service))
 
-    async def drift(self) -> Response:
-        """Give live histograms beside those that the bundle brings."""
-        service = self._service
-        return JSONResponse(service.drift.report(service.router.current.classifier))
+    async def drift(self, request: Request) -> Response:
+        """Give live histograms beside those that the bundle brings; `?version=NAME` for another."""
+        service, name = self._service, request.query_params.get("version")
+        version = service.router.current if name is None else service.router.find(name)
+        return JSONResponse(service.drift.report(version.classifier))
 
 
 async def _check(service: Service, request: Request, *, content: str) -> Response:
