@@ -17,6 +17,7 @@ from thinfer.errors import ThinferError
 from thinfer.serve.access import RequestIds
 from thinfer.serve.admin import build_admin_routes
 from thinfer.serve.answers import answer_bug, answer_error, answer_http, answer_request_error
+from thinfer.serve.console import build_console
 from thinfer.serve.keys import AskKey, Keys
 from thinfer.serve.middleware import BoundBody, Observe
 from thinfer.serve.routes import build_routes
@@ -56,7 +57,9 @@ def create_app(service: Service, *, clock: Clock, spans: SpanWriter | None = Non
         docs_url=None,
         redoc_url=None,
     )
-    routers = (build_routes(service), build_admin_routes(service))
+    routers = [build_routes(service), build_admin_routes(service)]
+    if settings.console:
+        routers.append(build_console())
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(ThinferError, answer_request_error)

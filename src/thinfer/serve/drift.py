@@ -52,16 +52,20 @@ class DriftWatch(Collector):
         return {"version": classifier.version, **self._window_of(classifier).report()}
 
     def collect(self) -> Iterator[Metric]:
-        """Give the figures of all versions to Prometheus."""
+        """Give the figures of all versions to Prometheus.
+
+        Sums and not means, so that the figures of several processes add up; the index cannot.
+        """
         labels = ["version"]
         families = {
             name: GaugeMetricFamily(f"thinfer_{name}", text, labels=labels)
             for name, text in {
                 "drift_texts": "Texts that the live histograms hold",
-                "live_confidence": "Mean confidence of these texts",
-                "live_unknown_rate": "Share of their tokens that the vocabulary does not know",
-                "live_flag_rate": "Share of them that is flagged",
-                "golden_confidence_gap": "Their mean confidence less that of the golden set",
+                "drift_confidence_sum": "Sum of the confidence of these texts",
+                "drift_tokens": "Tokens of these texts",
+                "drift_unknown_tokens": "Tokens of these texts that the vocabulary does not know",
+                "drift_flagged_texts": "Those of these texts that are flagged",
+                "golden_confidence": "Mean confidence on the bundle's golden set",
             }.items()
         }
         index = GaugeMetricFamily(
@@ -102,7 +106,10 @@ class _Window:
         self._stored: tuple[Profile | None, str | None, float | None] | None = None
 
     def add(self, logits: Logits, encoded: Encoding) -> None:
-        self._pending.append((logits, encoded.batch.offsets, encoded.unknown))
+        offsets = encoded.batch.offsets
+        if len(offsets) != len(logits) + 1:  # a long text's windows count as one text
+            offsets = offsets[np.concatenate([[0], np.cumsum(encoded.windows)])]
+        self._pending.append((logits, offsets, encoded.unknown))
         self._pending_texts += len(logits)
         if self._pending_texts >= FLUSH_TEXTS:
             self._flush()
@@ -134,14 +141,14 @@ class _Window:
         }
 
     def figures(self, body: dict[str, Any]) -> dict[str, float | None]:
-        means, flags = body["confidence"], body["quantities"].get("flag")
-        has_both = means["live"] is not None and means["golden"] is not None
+        facts, flags = self._facts(), body["quantities"].get("flag")
         return {
-            "drift_texts": body["texts"],
-            "live_confidence": means["live"],
-            "live_unknown_rate": body["unknown_rate"],
-            "live_flag_rate": flags["live"][1] / body["texts"] if flags and body["texts"] else None,
-            "golden_confidence_gap": means["live"] - means["golden"] if has_both else None,
+            "drift_texts": len(facts),
+            "drift_confidence_sum": float(facts.confidence.sum()),
+            "drift_tokens": float(facts.length.sum()),
+            "drift_unknown_tokens": float((facts.unknown_rate * facts.length).sum().round()),
+            "drift_flagged_texts": flags["live"][1] if flags else None,
+            "golden_confidence": body["confidence"]["golden"],
         }
 
     def _flush(self) -> None:

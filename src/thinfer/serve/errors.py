@@ -27,13 +27,16 @@ __all__ = [
     "InvalidBodyError",
     "LateError",
     "MalformedError",
+    "NotFoundError",
     "NotReadyError",
     "SlowBodyError",
     "SwapBusyError",
     "TooManyTextsError",
+    "TooManyWindowsError",
     "UnauthorizedError",
     "UnknownVersionError",
     "UnsupportedEncodingError",
+    "UpstreamError",
     "VersionInUseError",
     "WorkerStoppedError",
     "answer_for",
@@ -56,8 +59,16 @@ class TooManyTextsError(UserError):
     """One request holds more texts than the queue has places, so it could never be admitted."""
 
 
+class TooManyWindowsError(UserError):
+    """A text needs more windows than the service reads of one text."""
+
+
+class NotFoundError(UserError):
+    """No such model or version, or the model has not what the route needs."""
+
+
 class UnsupportedEncodingError(UserError):
-    """The body is compressed."""
+    """The body is compressed, or holds binary tensors."""
 
 
 class SlowBodyError(UserError):
@@ -104,6 +115,10 @@ class NotReadyError(EngineError):
     """The readiness inference failed or took too long."""
 
 
+class UpstreamError(EngineError):
+    """A bigger model elsewhere gave no answer that can be used; the cascade answers without it."""
+
+
 class WorkerStoppedError(EngineError):
     """The thread that runs the engine has ended."""
 
@@ -132,6 +147,8 @@ STATUS: Mapping[type[ThinferError], Answer] = MappingProxyType(
         InvalidBodyError: Answer(status=422, kind="invalid", outcome="invalid"),
         BodyTooLargeError: Answer(status=413, kind="body_too_large", outcome="refused"),
         TooManyTextsError: Answer(status=413, kind="too_many_texts", outcome="refused"),
+        TooManyWindowsError: Answer(status=413, kind="too_many_windows", outcome="refused"),
+        NotFoundError: Answer(status=404, kind="not_found", outcome="invalid"),
         UnsupportedEncodingError: Answer(
             status=415, kind="unsupported_encoding", outcome="invalid"
         ),
@@ -146,6 +163,7 @@ STATUS: Mapping[type[ThinferError], Answer] = MappingProxyType(
         QualityError: Answer(status=500, kind="internal", outcome="failed"),
         EngineError: Answer(status=500, kind="engine", outcome="failed"),
         NotReadyError: Answer(status=503, kind="not_ready", outcome="refused"),
+        UpstreamError: Answer(status=503, kind="upstream", outcome="failed"),
         WorkerStoppedError: Answer(status=503, kind="worker_stopped", outcome="failed"),
         OverloadError: Answer(status=429, kind="queue_full", outcome="refused"),
         LateError: Answer(status=429, kind="deadline", outcome="refused"),

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thinfer.core.clock import Clock
 from thinfer.serve.access import RequestIds
+from thinfer.serve.cascade import Relay
 from thinfer.serve.errors import BodyTooLargeError
 from thinfer.serve.observe import Metrics
 from thinfer.serve.spans import SpanWriter
@@ -29,10 +30,12 @@ class Trace:
         outcome: set by the error table; told from the status when None.
         reason: of a refusal.
         texts: that were answered.
-        tokens: of these texts.
         truncated: texts that were cut.
+        tokens: tokens that were run.
+        tokens_total: tokens that the texts have.
         closes: whether the connection shall end with this answer.
         is_routed: whether the router has chosen the version for this request.
+        relay: who answered, where a cascade is at work.
     """
 
     version: str
@@ -40,10 +43,12 @@ class Trace:
     outcome: str | None = None
     reason: str | None = None
     texts: int = 0
-    tokens: int = 0
     truncated: int = 0
+    tokens: int = 0
+    tokens_total: int = 0
     closes: bool = False
     is_routed: bool = False
+    relay: Relay | None = None
 
 
 def trace_of(scope: Scope) -> Trace:
@@ -58,7 +63,8 @@ class Observe:
     Args:
         app: what is inside.
         metrics: where it counts.
-        routes: paths with a name of their own; all others count as `other`.
+        routes: paths with a name of their own; a path with parameters counts as its template, and
+            all others as `other`.
         version: gives the current version.
         clock: measures the request.
         ids: names the requests.
@@ -108,11 +114,11 @@ class Observe:
 
     def _count(self, scope: Scope, trace: Trace, *, status: int, seconds: float) -> None:
         path = scope["path"]
-        route = path if path in self._routes else "other"
+        route = path if path in self._routes else _template_of(scope)
         outcome = trace.outcome or _outcome_of(status)
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(route, outcome).inc()
-        self._metrics.request_seconds.observe(seconds)
+        self._metrics.request_seconds.labels(route).observe(seconds)
         if trace.is_routed:
             self._metrics.version_requests.labels(trace.version, outcome).inc()
         if outcome == "refused":
@@ -146,13 +152,23 @@ def _outcome_of(status: int) -> str:
     return "invalid" if status < 500 else "failed"
 
 
+def _template_of(scope: Scope) -> str:
+    """Give the matched route's path with its parameters' names: few names, whatever is asked."""
+    return str(getattr(scope.get("route"), "path", "other"))
+
+
 def _headers_of(trace: Trace) -> list[tuple[bytes, bytes]]:
     headers = [
         (b"x-thinfer-version", trace.version.encode()),
         (b"x-request-id", trace.request_id.encode()),
     ]
+    if trace.tokens:
+        headers.append((b"x-thinfer-tokens", b"%d" % trace.tokens))
+        headers.append((b"x-thinfer-tokens-total", b"%d" % trace.tokens_total))
     if trace.truncated:
         headers.append((b"x-thinfer-truncated", str(trace.truncated).encode()))
+    if trace.relay is not None:
+        headers += trace.relay.headers
     if trace.closes:
         headers.append((b"connection", b"close"))
     return headers

@@ -18,7 +18,9 @@ from prometheus_client.registry import Collector
 from thinfer.serve.batcher import BatchRun
 from thinfer.serve.rowstore import RowStore
 
-__all__ = ["Metrics"]
+__all__ = ["METRICS_TYPE", "Metrics"]
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -41,8 +43,10 @@ class Metrics:
         def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"thinfer_{name}", text, labels, registry=registry)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"thinfer_{name}", text, buckets=buckets, registry=registry)
+        def histogram(
+            name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
+        ) -> Histogram:
+            return Histogram(f"thinfer_{name}", text, labels, buckets=buckets, registry=registry)
 
         self.received = counter("requests_received", "Requests that arrived")
         self.requests = counter("requests", "Requests answered or given up", ("route", "outcome"))
@@ -50,10 +54,15 @@ class Metrics:
         self.in_flight = Gauge(
             "thinfer_requests_in_flight", "Requests not answered yet", registry=registry
         )
-        self.request_seconds = histogram("request_seconds", "From first byte to answer", SECONDS)
+        # By route, or a scrape each second would stand among the answers.
+        self.request_seconds = histogram(
+            "request_seconds", "From first byte to answer", SECONDS, ("route",)
+        )
         self.texts = counter("texts", "Texts answered")
         self.tokens = counter("tokens", "Tokens of the texts answered")
         self.truncated = counter("truncated_texts", "Texts cut to the maximum length")
+        self.windowed = counter("windowed_texts", "Texts read in several windows")
+        self.windows = counter("windows", "Windows of the texts read in several")
         self.unknown = counter("unknown_tokens", "Tokens that the vocabulary does not know")
         self.tokenize_seconds = histogram("tokenize_seconds", "Tokenising a request", SECONDS)
         self.queue_seconds = histogram("queue_seconds", "A request's wait for the engine", SECONDS)
@@ -62,6 +71,9 @@ class Metrics:
         self.batch_tokens = histogram("batch_tokens", "Tokens of an engine call", TOKENS)
         self.cache = counter("cache", "Texts that a cache was asked for", ("outcome",))
         self.engine_failures = counter("engine_failures", "Engine calls that failed")
+        self.gate = counter("gate", "Texts that a gate saw", ("outcome",))
+        self.cascade = counter("cascade", "Texts answered under a cascade", ("outcome",))
+        self.cascade_seconds = histogram("cascade_seconds", "Asking the bigger model", SECONDS)
         self.version = Gauge(
             "thinfer_version_info",
             "The versions that are loaded",
@@ -93,6 +105,11 @@ class Metrics:
     def watch_queue(self, depth: Callable[[], float]) -> None:
         """Read the depth of the queue at each scrape."""
         self._queue.set_function(depth)
+
+    def watch_breaker(self, state: Callable[[], float]) -> None:
+        """Show a cascade's breaker: 0 closed, 1 half-open, 2 open; read at each scrape."""
+        text = "Whether the bigger model is asked: 0 yes, 1 on trial, 2 no"
+        Gauge("thinfer_cascade_breaker", text, registry=self._registry).set_function(state)
 
     def observe_run(self, run: BatchRun) -> None:
         """Count one engine call."""

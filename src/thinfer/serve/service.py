@@ -17,11 +17,13 @@ from thinfer.errors import EngineError, ThinferError
 from thinfer.serve.asked import Asked, read_asked
 from thinfer.serve.batcher import Batcher, BatchLimits
 from thinfer.serve.cache import SharedTicket, TextCache
+from thinfer.serve.cascade import Cascade, Relay, open_cascade
 from thinfer.serve.drift import DriftWatch
-from thinfer.serve.errors import ClientGoneError, InvalidBodyError, LateError, NotReadyError
+from thinfer.serve.errors import ClientGoneError, LateError, NotReadyError, TooManyWindowsError
 from thinfer.serve.fleet import Fleet
+from thinfer.serve.gate import GateStage, open_gate
 from thinfer.serve.lifecycle import Lifecycle
-from thinfer.serve.middleware import trace_of
+from thinfer.serve.middleware import Trace, trace_of
 from thinfer.serve.observe import Metrics
 from thinfer.serve.router import Router
 from thinfer.serve.rowstore import RowStore
@@ -31,7 +33,8 @@ from thinfer.serve.ticket import Logits, Permit, Ticket
 from thinfer.serve.version import Version
 from thinfer.serve.waiting import Priority
 from thinfer.text.batch import Batch
-from thinfer.text.tokenizer import Encoding
+from thinfer.text.encoding import Encoding
+from thinfer.text.long_text import LongText
 
 __all__ = ["Answered", "Service", "build_service"]
 
@@ -48,19 +51,17 @@ class Answered:
         version: that gave it.
         logits: float32 `[texts, classes]`.
         encoded: the texts as they were run.
+        relay: who gave which row, where a cascade is at work; its logits stand in `logits`.
     """
 
     version: Version
     logits: Logits
     encoded: Encoding
+    relay: Relay | None = None
 
     def predictions(self) -> list[Prediction]:
         """Give label and scores of each text."""
-        return self.version.classifier.to_predictions(
-            self.logits,
-            truncated=self.encoded.truncated,
-            tokens=self.encoded.batch.lengths,
-        )
+        return self.version.classifier.to_predictions(self.logits, self.encoded)
 
 
 class Service:
@@ -72,6 +73,8 @@ class Service:
         metrics: where it counts.
         clock: measures tokenising and waiting.
         rng: draws the requests that a second version sees.
+        cascade: asks a bigger model where the version that answers is unsure.
+        gate: answers what it knows before the engine is asked.
     """
 
     def __init__(
@@ -82,9 +85,14 @@ class Service:
         metrics: Metrics,
         clock: Clock,
         rng: np.random.Generator,
+        cascade: Cascade | None = None,
+        gate: GateStage | None = None,
     ) -> None:
         self.fleet, self.settings, self.metrics = fleet, settings, metrics
-        self.router = fleet.router
+        self.router, self.cascade, self.gate = fleet.router, cascade, gate
+        # Fixed at the start: another version of the model keeps its name.
+        folder = self.router.current.classifier.bundle.path.resolve().name
+        self.model_name = settings.model_name or folder or "model"
         self.lifecycle = Lifecycle()
         self.cache: TextCache | None = None
         if settings.cache_texts:
@@ -100,10 +108,14 @@ class Service:
     def start(self) -> None:
         """Start the engine's workers; called once, on the running event loop."""
         self.fleet.start()
+        if self.cascade is not None:
+            self.cascade.start()
 
     async def stop(self) -> None:
         """End all workers and free all engines."""
         await self._shadow.stop()
+        if self.cascade is not None:
+            await self.cascade.stop()
         await self.fleet.stop()
 
     async def classify(
@@ -112,7 +124,7 @@ class Service:
         texts: Sequence[str],
         *,
         pairs: Sequence[str] | None = None,
-        may_truncate: bool = True,
+        long_text: LongText | None = None,
         use: str | None = None,
     ) -> Answered:
         """Answer one request, one text or many, under the same rule of admission.
@@ -122,7 +134,7 @@ class Service:
                 key, a deadline or a class.
             texts: at least one.
             pairs: of the same length as the texts.
-            may_truncate: whether a text that is too long may be cut.
+            long_text: what becomes of a text that is too long; the bundle's own rule when absent.
             use: the version that shall answer, before what the headers ask for.
 
         Returns:
@@ -130,7 +142,6 @@ class Service:
 
         Raises:
             UnknownVersionError: the version asked for is not loaded.
-            InvalidBodyError: a text is too long and may not be cut.
             LateError: the request's deadline passed.
             ClientGoneError: the client left first.
         """
@@ -140,12 +151,15 @@ class Service:
         trace.version, trace.is_routed = version.name, True
         deadline = None if asked.deadline_ms is None else arrived + asked.deadline_ms / 1e3
         with version.hold(), version.batcher.admit(len(texts)) as permit:
-            encoded = await self._tokenize(version, texts, pairs=pairs)
-            truncated = int(np.count_nonzero(encoded.truncated))
-            if truncated and not may_truncate:
-                what = f"{truncated} of the texts are too long, and 'truncate' is false"
-                expected = f"at most {version.classifier.tokenizer.max_length} tokens"
-                raise InvalidBodyError(what, expected=expected)
+            encoded = await self._tokenize(version, texts, pairs=pairs, long_text=long_text)
+            if self.gate is not None and (
+                known := self.gate.answer(version.classifier, texts, pairs)
+            ):
+                trace.relay = known
+                return Answered(version=version, logits=known.logits, encoded=encoded, relay=known)
+            if len(encoded.batch) > len(texts):
+                self._check_windows(encoded)
+                version.batcher.admit_more(permit, len(encoded.batch) - len(texts))
             ticket, leave = self._submit(version, encoded.batch, permit, asked, deadline)
             try:
                 logits = await self._wait(ticket, request)
@@ -154,12 +168,19 @@ class Service:
                 raise
             finally:
                 leave()
-        trace.texts, trace.tokens = len(texts), len(encoded.batch.ids)
-        trace.truncated = truncated
-        self.drift.observe(version.classifier, logits, encoded)
-        self._count(version, ticket, truncated=truncated, unknown=int(encoded.unknown.sum()))
-        self._shadow.follow(version, texts, pairs, logits=logits)
-        return Answered(version=version, logits=logits, encoded=encoded)
+        pooled = version.classifier.pool(logits, encoded)
+        self.drift.observe(version.classifier, pooled, encoded)
+        self._count(version, ticket, encoded=encoded, trace=trace)
+        self._shadow.follow(version, texts, pairs, logits=pooled, long_text=encoded.long_text)
+        relay = None
+        if self.cascade is not None:
+            left = None if deadline is None else deadline - self._clock.monotonic()
+            relay = await self.cascade.complete(
+                version.classifier, pooled, texts, pairs=pairs, left_s=left
+            )
+        if relay is not None:
+            trace.relay, pooled = relay, relay.logits
+        return Answered(version=version, logits=pooled, encoded=encoded, relay=relay)
 
     async def check_ready(self) -> None:
         """Return when a real inference through the queue worked in time.
@@ -192,6 +213,18 @@ class Service:
         finally:
             version.batcher.leave(ticket)
 
+    def _check_windows(self, encoded: Encoding) -> None:
+        """Let pass what has few windows.
+
+        Raises:
+            TooManyWindowsError: a text needs more than the settings allow.
+        """
+        most, allowed = int(encoded.windows.max()), self.settings.max_windows
+        if most > allowed:
+            what = "a text is too long to be read in windows"
+            do = "send it in parts, or let it be cut"
+            raise TooManyWindowsError(what, expected=f"at most {allowed}", got=str(most), do=do)
+
     def _submit(
         self,
         version: Version,
@@ -217,15 +250,21 @@ class Service:
         return shared, partial(self.cache.leave, shared)
 
     async def _tokenize(
-        self, version: Version, texts: Sequence[str], *, pairs: Sequence[str] | None
+        self,
+        version: Version,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None,
+        long_text: LongText | None,
     ) -> Encoding:
         started = self._clock.monotonic()
         encode = version.classifier.tokenizer.encode
+        rule = long_text or version.classifier.long_text
         characters = sum(map(len, texts)) + sum(map(len, pairs or ()))
         if characters <= INLINE_CHARACTERS:
-            encoded = encode(texts, pairs)
+            encoded = encode(texts, pairs, long_text=rule)
         else:
-            encoded = await asyncio.to_thread(encode, texts, pairs)
+            encoded = await asyncio.to_thread(encode, texts, pairs, long_text=rule)
         self.metrics.tokenize_seconds.observe(self._clock.monotonic() - started)
         return encoded
 
@@ -256,13 +295,24 @@ class Service:
         raise ClientGoneError(what)
 
     def _count(
-        self, version: Version, ticket: Ticket | SharedTicket, *, truncated: int, unknown: int
+        self,
+        version: Version,
+        ticket: Ticket | SharedTicket,
+        *,
+        encoded: Encoding,
+        trace: Trace,
     ) -> None:
-        metrics, texts = self.metrics, len(ticket.lengths)
+        metrics, texts = self.metrics, len(encoded.windows)
+        trace.texts, trace.truncated = texts, int(np.count_nonzero(encoded.truncated))
+        trace.tokens, trace.tokens_total = sum(ticket.lengths), int(encoded.totals.sum())
         metrics.texts.inc(texts)
-        metrics.tokens.inc(sum(ticket.lengths))
-        metrics.truncated.inc(truncated)
-        metrics.unknown.inc(unknown)
+        metrics.tokens.inc(trace.tokens)
+        metrics.truncated.inc(trace.truncated)
+        metrics.unknown.inc(int(encoded.unknown.sum()))
+        if len(ticket.lengths) > texts:
+            windows = encoded.windows[encoded.windows > 1]
+            metrics.windowed.inc(len(windows))
+            metrics.windows.inc(int(windows.sum()))
         metrics.version_texts.labels(version.name).inc(texts)
         if isinstance(ticket, SharedTicket) and not ticket.is_computed:
             return  # no engine was asked: its times would make a version look faster than it is
@@ -307,7 +357,15 @@ def build_service(
     router = Router(build(classifier), rng=dealing)
     metrics.watch_queue(lambda: router.waiting)
     fleet = Fleet(router, settings, opener=reopen, build=build, metrics=metrics, clock=clock)
-    return Service(fleet, settings, metrics=metrics, clock=clock, rng=drawing)
+    return Service(
+        fleet,
+        settings,
+        metrics=metrics,
+        clock=clock,
+        rng=drawing,
+        cascade=open_cascade(classifier, settings, metrics=metrics, clock=clock),
+        gate=open_gate(classifier, settings, metrics=metrics),
+    )
 
 
 async def _wait_gone(request: Request) -> None:

@@ -135,9 +135,15 @@ def test_longer_texts_with_unknown_characters_are_seen(tmp_path: Path) -> None:
     assert body["quantities"]["unknown_rate"]["verdict"] == "large"
     (name,) = [name for name in samples if "psi" in name and 'quantity="length"' in name]
     assert samples[name] == body["quantities"]["length"]["psi"] > 0.25
-    gap = next(value for name, value in samples.items() if "golden_confidence_gap" in name)
-    golden, live = body["confidence"]["golden"], body["confidence"]["live"]
-    assert gap == pytest.approx(live - golden)
+    found = {name.partition("{")[0]: value for name, value in samples.items()}
+    assert found["thinfer_golden_confidence"] == body["confidence"]["golden"]
+    live = found["thinfer_drift_confidence_sum"] / found["thinfer_drift_texts"]
+    assert live == pytest.approx(body["confidence"]["live"])
+    assert found["thinfer_drift_unknown_tokens"] == len(TEXTS)
+    rate = found["thinfer_drift_unknown_tokens"] / found["thinfer_drift_tokens"]
+    assert rate == pytest.approx(body["unknown_rate"])
+    flagged = body["quantities"]["flag"]["live"][1]
+    assert found["thinfer_drift_flagged_texts"] == flagged
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"kind": "thinfer.profile", "version": 9}'])
