@@ -37,7 +37,7 @@ class TextFacts:
 
     Attributes:
         label: int64 `[texts]`, the best class.
-        confidence: float64 `[texts]`, its score, 0 … 1.
+        confidence: float64 `[texts]`, its score, 0 … 1; NaN where another model answered.
         length: float64 `[texts]`, tokens.
         unknown_rate: float64 `[texts]`, share of tokens that the vocabulary does not know.
     """
@@ -278,5 +278,6 @@ def _flag(labels: Counts, normal: int) -> Counts:
 
 
 def _count(values: NDArray[np.float64], edges: Sequence[float]) -> Counts:
-    """Texts in each cell, int64 `[edges + 1]`."""
+    """Texts in each cell, int64 `[edges + 1]`; NaN lies in none."""
+    values = values[~np.isnan(values)]
     return np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
