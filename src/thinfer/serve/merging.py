@@ -7,7 +7,14 @@ from collections.abc import Iterable
 __all__ = ["merge_pages"]
 
 # A fact is the same in every process, or means the latest or the first of them.
-_HIGHEST = ("thinfer_version_info", "thinfer_split_share", "python_info", "process_max_fds")
+_HIGHEST = (
+    "thinfer_version_info",
+    "thinfer_split_share",
+    "thinfer_drift_psi",  # of the process that is furthest off; indices cannot be added
+    "thinfer_golden_confidence",
+    "python_info",
+    "process_max_fds",
+)
 _LOWEST = ("process_start_time_seconds",)
 
 

@@ -155,7 +155,8 @@ class Service:
             if self.gate is not None and (
                 known := self.gate.answer(version.classifier, texts, pairs)
             ):
-                trace.relay = known
+                trace.relay, trace.texts = known, len(texts)
+                self.drift.observe(version.classifier, known.logits, encoded, is_engine=False)
                 return Answered(version=version, logits=known.logits, encoded=encoded, relay=known)
             if len(encoded.batch) > len(texts):
                 self._check_windows(encoded)
