@@ -279,6 +279,27 @@ def test_a_split_must_be_whole_outlives_the_next_reading_and_is_applied(
     assert shares.nth(0).input_value() == "80"
 
 
+def test_typing_goes_on_while_the_service_works(page: Page, service: Served) -> None:
+    field = page.get_by_label("Share, %").nth(0)
+    field.fill("")
+    done = threading.Event()
+    caller = threading.Thread(
+        target=lambda: [
+            service.process.ask("GET", "/check?content=a") for _ in iter(done.is_set, True)
+        ]
+    )
+    caller.start()
+    try:
+        for digit in "6", "2", ".", "5":
+            page.keyboard.type(digit)
+            page.wait_for_timeout(1100)  # two and more readings come in between
+    finally:
+        done.set()
+        caller.join()
+    assert field.input_value() == "62.5"
+    sync_api.expect(field).to_be_focused()
+
+
 def test_versions_are_compared_side_by_side_on_one_text(page: Page, service: Served) -> None:
     names = service.bundles.names[:2]
     answers = {}
