@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.render_cascade import render_cascade
 from benchmarks.render_compress import render_compress, render_repeat
 from benchmarks.render_engines import (
     render_engines,
@@ -14,6 +15,7 @@ from benchmarks.render_engines import (
     render_roofline,
     render_sparse,
 )
+from benchmarks.render_http import render_http
 from benchmarks.render_peers import render_quantise, render_students
 from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.render_reliability import render_reliability
@@ -233,6 +235,7 @@ SECTIONS = (
     ("family", "A family of five ratios: time and memory", render_family),
     ("students", "Smaller models that learn from the teacher", render_students),
     ("quantise", "INT8 by other tools", render_quantise),
+    ("cascade", "A small model that asks a bigger one", render_cascade),
     ("parity", "Parity", _parity),
     ("agreement", "One bundle, four ways to ask it", _agreement),
     ("engines", "Engines on the same drawn weights, token ids to logits", render_engines),
@@ -241,6 +244,7 @@ SECTIONS = (
     ("memory", "Memory of processes that serve one bundle", render_memory),
     ("speed", "Engines, interleaved", _speed),
     ("services", "Beside the usual services", _services),
+    ("http", "Services on the same ONNX file", render_http),
     ("reliability", "The reliability list, with figures", render_reliability),
 )
 

@@ -13,9 +13,9 @@ from benchmarks.settings import ROOT, make_parser, say
 
 STEPS = (
     *("fit_teachers", "compress_sets", "repeat"),
-    *("prune", "retrain", "family", "students", "quantise"),
+    *("prune", "retrain", "family", "students", "quantise", "cascade"),
     *("parity", "agreement", "engines", "roofline", "sparse", "memory"),
-    *("speed", "services", "render"),
+    *("speed", "services", "http", "render"),
 )
 
 

@@ -113,7 +113,7 @@ def serving(
     *,
     settings: Mapping[str, Any] | None = None,
     options: Mapping[str, int | float | str | bool] | None = None,
-    bundle: Bundle | None = None,
+    bundle: Bundle | Path | None = None,
 ) -> Iterator[Harness]:
     """Run the application in this process, on the engine of a bundle (a fake one) behind a gate."""
     source = bundle or make_fake_bundle(folder / "bundle", options=options)

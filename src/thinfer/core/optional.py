@@ -14,8 +14,10 @@ __all__ = ["EXTRAS", "is_available", "require"]
 # Which extra of ours brings a library; a contract test holds this against pyproject.toml.
 EXTRAS = {
     "ctranslate2": "peers",
+    "httpx2": "cascade",
     "nncf": "openvino",
     "onnx": "compress",
+    "opentelemetry": "otel",
     "openvino": "openvino",
     "pyarrow": "compress",
     "scipy": "compress",

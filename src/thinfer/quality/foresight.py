@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from thinfer.quality.floor import Floor
 
-__all__ = ["Estimate", "calibrate", "draw_truths", "is_foreseeable", "shrink"]
+__all__ = ["Estimate", "calibrate", "draw_truths", "fit_temperature", "is_foreseeable", "shrink"]
 
 Classes = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
@@ -49,6 +49,23 @@ class Estimate:
     error: float
 
 
+def fit_temperature(logits: NDArray[np.float32], truth: Classes) -> float:
+    """Give the temperature, in 0.2 … 20, that makes the truth likeliest.
+
+    Args:
+        logits: float32 `[rows, classes]`.
+        truth: int64 `[rows]`, classes.
+    """
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    of_truth = shifted[np.arange(len(truth)), truth]
+
+    def surprise(temperature: float) -> float:
+        sums = np.log(np.exp(shifted / temperature).sum(axis=1))
+        return float(np.mean(sums - of_truth / temperature))
+
+    return float(min(_TEMPERATURES.tolist(), key=surprise))
+
+
 def calibrate(logits: NDArray[np.float32], truth: Classes) -> Probabilities:
     """Give probabilities of the classes at the temperature that makes the truth likeliest.
 
@@ -60,14 +77,7 @@ def calibrate(logits: NDArray[np.float32], truth: Classes) -> Probabilities:
         float64 `[rows, classes]`; a temperature lies in 0.2 … 20.
     """
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    of_truth = shifted[np.arange(len(truth)), truth]
-
-    def surprise(temperature: float) -> float:
-        sums = np.log(np.exp(shifted / temperature).sum(axis=1))
-        return float(np.mean(sums - of_truth / temperature))
-
-    best = min(_TEMPERATURES.tolist(), key=surprise)
-    powers = np.exp(shifted / best)
+    powers = np.exp(shifted / fit_temperature(logits, truth))
     chances: Probabilities = powers / powers.sum(axis=1, keepdims=True)
     return chances
 

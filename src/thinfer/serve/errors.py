@@ -36,6 +36,7 @@ __all__ = [
     "UnauthorizedError",
     "UnknownVersionError",
     "UnsupportedEncodingError",
+    "UpstreamError",
     "VersionInUseError",
     "WorkerStoppedError",
     "answer_for",
@@ -114,6 +115,10 @@ class NotReadyError(EngineError):
     """The readiness inference failed or took too long."""
 
 
+class UpstreamError(EngineError):
+    """A bigger model elsewhere gave no answer that can be used; the cascade answers without it."""
+
+
 class WorkerStoppedError(EngineError):
     """The thread that runs the engine has ended."""
 
@@ -158,6 +163,7 @@ STATUS: Mapping[type[ThinferError], Answer] = MappingProxyType(
         QualityError: Answer(status=500, kind="internal", outcome="failed"),
         EngineError: Answer(status=500, kind="engine", outcome="failed"),
         NotReadyError: Answer(status=503, kind="not_ready", outcome="refused"),
+        UpstreamError: Answer(status=503, kind="upstream", outcome="failed"),
         WorkerStoppedError: Answer(status=503, kind="worker_stopped", outcome="failed"),
         OverloadError: Answer(status=429, kind="queue_full", outcome="refused"),
         LateError: Answer(status=429, kind="deadline", outcome="refused"),

@@ -13,8 +13,10 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 
 from thinfer.serve.batcher import BatchRun
+from thinfer.serve.rowstore import RowStore
 
 __all__ = ["METRICS_TYPE", "Metrics"]
 
@@ -67,7 +69,11 @@ class Metrics:
         self.infer_seconds = histogram("infer_seconds", "A request's time in the engine", SECONDS)
         self.batch_size = histogram("batch_size", "Texts of an engine call", TEXTS)
         self.batch_tokens = histogram("batch_tokens", "Tokens of an engine call", TOKENS)
+        self.cache = counter("cache", "Texts that a cache was asked for", ("outcome",))
         self.engine_failures = counter("engine_failures", "Engine calls that failed")
+        self.gate = counter("gate", "Texts that a gate saw", ("outcome",))
+        self.cascade = counter("cascade", "Texts answered under a cascade", ("outcome",))
+        self.cascade_seconds = histogram("cascade_seconds", "Asking the bigger model", SECONDS)
         self.version = Gauge(
             "thinfer_version_info",
             "The versions that are loaded",
@@ -100,11 +106,31 @@ class Metrics:
         """Read the depth of the queue at each scrape."""
         self._queue.set_function(depth)
 
+    def watch_breaker(self, state: Callable[[], float]) -> None:
+        """Show a cascade's breaker: 0 closed, 1 half-open, 2 open; read at each scrape."""
+        text = "Whether the bigger model is asked: 0 yes, 1 on trial, 2 no"
+        Gauge("thinfer_cascade_breaker", text, registry=self._registry).set_function(state)
+
     def observe_run(self, run: BatchRun) -> None:
         """Count one engine call."""
         self.batch_size.observe(run.texts)
         self.batch_tokens.observe(run.tokens)
         self.engine_failures.inc(run.is_failed)
+
+    def count_cache(self, outcome: str, texts: int) -> None:
+        """Count texts that were known (`hit`), under way (`coalesced`) or neither (`miss`)."""
+        self.cache.labels(outcome).inc(texts)
+
+    def watch_cache(self, store: RowStore) -> None:
+        """Show how full the store is, at each scrape."""
+        rows = Gauge("thinfer_cache_texts", "Texts whose answer is kept", registry=self._registry)
+        rows.set_function(lambda: len(store))
+        size = Gauge("thinfer_cache_bytes", "Memory of these answers", registry=self._registry)
+        size.set_function(lambda: store.size_bytes)
+
+    def register(self, collector: Collector) -> None:
+        """Show the figures of another part of the service, at each scrape."""
+        self._registry.register(collector)
 
     def forget(self, version: str) -> None:
         """Drop the series of a version that is not loaded any more."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,25 @@ from starlette.requests import Request
 from thinfer.classifier import Classifier, Prediction
 from thinfer.core.clock import Clock
 from thinfer.errors import EngineError, ThinferError
-from thinfer.serve.asked import read_asked
+from thinfer.serve.asked import Asked, read_asked
 from thinfer.serve.batcher import Batcher, BatchLimits
+from thinfer.serve.cache import SharedTicket, TextCache
+from thinfer.serve.cascade import Cascade, Relay, open_cascade
+from thinfer.serve.drift import DriftWatch
 from thinfer.serve.errors import ClientGoneError, LateError, NotReadyError, TooManyWindowsError
 from thinfer.serve.fleet import Fleet
+from thinfer.serve.gate import GateStage, open_gate
 from thinfer.serve.lifecycle import Lifecycle
 from thinfer.serve.middleware import Trace, trace_of
 from thinfer.serve.observe import Metrics
 from thinfer.serve.router import Router
+from thinfer.serve.rowstore import RowStore
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.shadow import Shadow
 from thinfer.serve.ticket import Logits, Permit, Ticket
 from thinfer.serve.version import Version
 from thinfer.serve.waiting import Priority
+from thinfer.text.batch import Batch
 from thinfer.text.encoding import Encoding
 from thinfer.text.long_text import LongText
 
@@ -44,11 +51,13 @@ class Answered:
         version: that gave it.
         logits: float32 `[texts, classes]`.
         encoded: the texts as they were run.
+        relay: who gave which row, where a cascade is at work; its logits stand in `logits`.
     """
 
     version: Version
     logits: Logits
     encoded: Encoding
+    relay: Relay | None = None
 
     def predictions(self) -> list[Prediction]:
         """Give label and scores of each text."""
@@ -64,6 +73,8 @@ class Service:
         metrics: where it counts.
         clock: measures tokenising and waiting.
         rng: draws the requests that a second version sees.
+        cascade: asks a bigger model where the version that answers is unsure.
+        gate: answers what it knows before the engine is asked.
     """
 
     def __init__(
@@ -74,13 +85,22 @@ class Service:
         metrics: Metrics,
         clock: Clock,
         rng: np.random.Generator,
+        cascade: Cascade | None = None,
+        gate: GateStage | None = None,
     ) -> None:
         self.fleet, self.settings, self.metrics = fleet, settings, metrics
-        self.router = fleet.router
+        self.router, self.cascade, self.gate = fleet.router, cascade, gate
         # Fixed at the start: another version of the model keeps its name.
         folder = self.router.current.classifier.bundle.path.resolve().name
         self.model_name = settings.model_name or folder or "model"
         self.lifecycle = Lifecycle()
+        self.cache: TextCache | None = None
+        if settings.cache_texts:
+            store = RowStore(max_rows=settings.cache_texts, max_bytes=settings.cache_bytes)
+            self.cache = TextCache(store, count=metrics.count_cache)
+            metrics.watch_cache(store)
+        self.drift = DriftWatch(window=settings.drift_window)
+        metrics.register(self.drift)
         self._shadow = Shadow(fleet, metrics, compare_share=settings.compare_share, rng=rng)
         self._clock = clock
         self._probe: asyncio.Task[None] | None = None
@@ -88,10 +108,14 @@ class Service:
     def start(self) -> None:
         """Start the engine's workers; called once, on the running event loop."""
         self.fleet.start()
+        if self.cascade is not None:
+            self.cascade.start()
 
     async def stop(self) -> None:
         """End all workers and free all engines."""
         await self._shadow.stop()
+        if self.cascade is not None:
+            await self.cascade.stop()
         await self.fleet.stop()
 
     async def classify(
@@ -128,23 +152,35 @@ class Service:
         deadline = None if asked.deadline_ms is None else arrived + asked.deadline_ms / 1e3
         with version.hold(), version.batcher.admit(len(texts)) as permit:
             encoded = await self._tokenize(version, texts, pairs=pairs, long_text=long_text)
+            if self.gate is not None and (
+                known := self.gate.answer(version.classifier, texts, pairs)
+            ):
+                trace.relay = known
+                return Answered(version=version, logits=known.logits, encoded=encoded, relay=known)
             if len(encoded.batch) > len(texts):
                 self._check_windows(encoded)
                 version.batcher.admit_more(permit, len(encoded.batch) - len(texts))
-            ticket = version.batcher.submit(
-                encoded.batch, permit, priority=asked.priority, deadline_s=deadline
-            )
+            ticket, leave = self._submit(version, encoded.batch, permit, asked, deadline)
             try:
                 logits = await self._wait(ticket, request)
             except EngineError:
                 self.fleet.note_request(version.name, None)
                 raise
             finally:
-                version.batcher.leave(ticket)
-        self._count(version, ticket, encoded=encoded, trace=trace)
+                leave()
         pooled = version.classifier.pool(logits, encoded)
+        self.drift.observe(version.classifier, pooled, encoded)
+        self._count(version, ticket, encoded=encoded, trace=trace)
         self._shadow.follow(version, texts, pairs, logits=pooled, long_text=encoded.long_text)
-        return Answered(version=version, logits=pooled, encoded=encoded)
+        relay = None
+        if self.cascade is not None:
+            left = None if deadline is None else deadline - self._clock.monotonic()
+            relay = await self.cascade.complete(
+                version.classifier, pooled, texts, pairs=pairs, left_s=left
+            )
+        if relay is not None:
+            trace.relay, pooled = relay, relay.logits
+        return Answered(version=version, logits=pooled, encoded=encoded, relay=relay)
 
     async def check_ready(self) -> None:
         """Return when a real inference through the queue worked in time.
@@ -189,6 +225,30 @@ class Service:
             do = "send it in parts, or let it be cut"
             raise TooManyWindowsError(what, expected=f"at most {allowed}", got=str(most), do=do)
 
+    def _submit(
+        self,
+        version: Version,
+        batch: Batch,
+        permit: Permit,
+        asked: Asked,
+        deadline_s: float | None,
+    ) -> tuple[Ticket | SharedTicket, Callable[[], None]]:
+        """Queue texts, those that nobody knows yet where there is a cache; and how to leave."""
+        queue = version.batcher
+        ask = partial(queue.submit, permit=permit, priority=asked.priority, deadline_s=deadline_s)
+        if self.cache is None:
+            ticket = ask(batch)
+            return ticket, partial(queue.leave, ticket)
+        shared = self.cache.submit(
+            version.classifier,
+            batch,
+            ask=ask,
+            leave=queue.leave,
+            rank=asked.priority,
+            deadline_s=deadline_s,
+        )
+        return shared, partial(self.cache.leave, shared)
+
     async def _tokenize(
         self,
         version: Version,
@@ -208,7 +268,7 @@ class Service:
         self.metrics.tokenize_seconds.observe(self._clock.monotonic() - started)
         return encoded
 
-    async def _wait(self, ticket: Ticket, request: Request) -> Logits:
+    async def _wait(self, ticket: Ticket | SharedTicket, request: Request) -> Logits:
         """Give the logits, unless the client leaves or the deadline passes first.
 
         Raises:
@@ -234,9 +294,16 @@ class Service:
         what = "the client left before its answer"
         raise ClientGoneError(what)
 
-    def _count(self, version: Version, ticket: Ticket, *, encoded: Encoding, trace: Trace) -> None:
+    def _count(
+        self,
+        version: Version,
+        ticket: Ticket | SharedTicket,
+        *,
+        encoded: Encoding,
+        trace: Trace,
+    ) -> None:
         metrics, texts = self.metrics, len(encoded.windows)
-        trace.truncated = int(np.count_nonzero(encoded.truncated))
+        trace.texts, trace.truncated = texts, int(np.count_nonzero(encoded.truncated))
         trace.tokens, trace.tokens_total = sum(ticket.lengths), int(encoded.totals.sum())
         metrics.texts.inc(texts)
         metrics.tokens.inc(trace.tokens)
@@ -246,9 +313,11 @@ class Service:
             windows = encoded.windows[encoded.windows > 1]
             metrics.windowed.inc(len(windows))
             metrics.windows.inc(int(windows.sum()))
+        metrics.version_texts.labels(version.name).inc(texts)
+        if isinstance(ticket, SharedTicket) and not ticket.is_computed:
+            return  # no engine was asked: its times would make a version look faster than it is
         metrics.queue_seconds.observe(ticket.queue_s)
         metrics.infer_seconds.observe(ticket.infer_s)
-        metrics.version_texts.labels(version.name).inc(texts)
         metrics.version_seconds.labels(version.name).observe(ticket.infer_s)
         self.fleet.note_request(version.name, ticket.queue_s + ticket.infer_s)
 
@@ -288,7 +357,15 @@ def build_service(
     router = Router(build(classifier), rng=dealing)
     metrics.watch_queue(lambda: router.waiting)
     fleet = Fleet(router, settings, opener=reopen, build=build, metrics=metrics, clock=clock)
-    return Service(fleet, settings, metrics=metrics, clock=clock, rng=drawing)
+    return Service(
+        fleet,
+        settings,
+        metrics=metrics,
+        clock=clock,
+        rng=drawing,
+        cascade=open_cascade(classifier, settings, metrics=metrics, clock=clock),
+        gate=open_gate(classifier, settings, metrics=metrics),
+    )
 
 
 async def _wait_gone(request: Request) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -49,6 +49,22 @@ class ServeSettings(BaseSettings):
         arm_max_slowdown: an arm whose median request takes so many times as long is stopped.
         compare_share: share of an arm's requests that the current version sees too.
         access_log: one line a request, without its query and body.
+        log_format: of all log lines.
+        otel: one OpenTelemetry span a request; where to, the `OTEL_…` variables tell its library.
+        cache_texts: answers that are kept, and equal texts are computed once; 0 for neither.
+        cache_bytes: memory of the answers that are kept.
+        drift_window: texts that the live histograms look back on; 0 for none.
+        gate: a file of `thinfer fit-gate`; texts that it is sure of are answered by it.
+        gate_policy: of `thinfer calibrate-cascade GATE`; how sure it must be.
+        cascade: a policy of `thinfer calibrate-cascade`; texts below its threshold go on.
+        cascade_to: where they go: a bundle, or the `http(s)://` address of another service.
+        cascade_key_file: its first line is sent to that service as a Bearer token.
+        cascade_budget: share of the texts of `cascade_window_s` that may go on.
+        cascade_window_s: length of the window of the budget.
+        cascade_timeout_s: for the bigger model's answer, connecting included.
+        cascade_connect_timeout_s: for connecting alone.
+        cascade_failures: in a row, after which the bigger model is left alone for a while.
+        cascade_cooldown_s: how long.
     """
 
     model_config = SettingsConfigDict(
@@ -83,7 +99,23 @@ class ServeSettings(BaseSettings):
     arm_max_slowdown: float = Field(default=3.0, gt=1)
     compare_share: float = Field(default=0.1, ge=0, le=1)
     access_log: bool = False
+    log_format: Literal["json", "text"] = "json"
+    otel: bool = False
+    cache_texts: int = Field(default=0, ge=0)
+    cache_bytes: int = Field(default=64 * MIB, ge=1)
+    drift_window: int = Field(default=4096, ge=0)
     place: str | None = None  # given by the process that starts several workers, never by a user
+    gate: Path | None = None
+    gate_policy: Path | None = None
+    cascade: Path | None = None
+    cascade_to: str | None = None
+    cascade_key_file: Path | None = None
+    cascade_budget: float = Field(default=1.0, ge=0, le=1)
+    cascade_window_s: float = Field(default=60.0, gt=0)
+    cascade_timeout_s: float = Field(default=1.0, gt=0)
+    cascade_connect_timeout_s: float = Field(default=0.25, gt=0)
+    cascade_failures: int = Field(default=5, ge=1)
+    cascade_cooldown_s: float = Field(default=10.0, gt=0)
 
     @model_validator(mode="after")
     def _check_limits_together(self) -> Self:
@@ -91,6 +123,28 @@ class ServeSettings(BaseSettings):
             message = "max_queue must be at least max_batch_texts, or no batch could ever be full"
             raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _check_cascade(self) -> Self:
+        if (self.gate is None) != (self.gate_policy is None):
+            message = "gate and gate_policy are needed together"
+            raise ValueError(message)
+        if self.gate is not None and self.cascade is not None:
+            message = "gate and cascade exclude each other: nothing has judged them as one"
+            raise ValueError(message)
+        if (self.cascade is None) != (self.cascade_to is None):
+            message = "cascade and cascade_to are needed together: a policy, and where texts go on"
+            raise ValueError(message)
+        # It is printed at the start, and a log is no place for a password.
+        if self.is_cascade_remote and "@" in (self.cascade_to or "").split("/")[2]:
+            message = "cascade_to must hold no user or password; use cascade_key_file"
+            raise ValueError(message)
+        return self
+
+    @property
+    def is_cascade_remote(self) -> bool:
+        """Whether the bigger model is another service."""
+        return (self.cascade_to or "").startswith(("http://", "https://"))
 
     def describe(self) -> str:
         """Give the resolved settings as one line of JSON; none of them is a secret."""

@@ -11,6 +11,7 @@ from thinfer.quality.foresight import (
     Estimate,
     calibrate,
     draw_truths,
+    fit_temperature,
     is_foreseeable,
     shrink,
 )
@@ -35,6 +36,7 @@ def test_overconfident_logits_are_brought_back_to_what_the_truth_says() -> None:
     true = 1 / (1 + np.exp((logits[:, 0] - logits[:, 1]) / 3.0))
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
     np.testing.assert_allclose(found[:, 1], true, atol=0.02)
+    assert fit_temperature(logits, truth) == pytest.approx(3.0, rel=0.1)
 
 
 def test_a_teacher_that_is_always_right_is_calibrated_without_a_warning() -> None:

@@ -132,7 +132,7 @@ def test_the_description_of_the_api_names_the_routes_and_their_bodies(shared: Ha
     names = [model, f"{model}/ready", f"{model}/infer"]
     names += [name.replace(model, f"{model}/versions/{{version}}") for name in names]
     names += ["/check", "/predict", "/v1/moderations", "/livez", "/readyz", "/health", "/metrics"]
-    names += ["/info", "/v2", "/v2/health/live", "/v2/health/ready"]
+    names += ["/drift", "/info", "/v2", "/v2/health/live", "/v2/health/ready"]
     names += [f"/admin/{name}" for name in ("versions", "versions/{name}", "rollback", "split")]
     assert set(names) == set(paths)
     schema = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]

@@ -50,6 +50,23 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
     assert load_settings({"max_queue": 4}).max_queue == 4
 
 
+def test_a_cascade_needs_its_policy_and_a_place_to_go_on_to() -> None:
+    for given in ({"cascade": "a.json"}, {"cascade_to": "big"}):
+        with pytest.raises(UserError, match="needed together"):
+            load_settings(given)
+    told = load_settings({"cascade": "a.json", "cascade_to": "http://big:8000"})
+    assert told.is_cascade_remote
+    assert not load_settings({"cascade": "a.json", "cascade_to": "big"}).is_cascade_remote
+    assert not load_settings({}).is_cascade_remote
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    address = "https://someone:hunter2@big:8000/predict"
+    with pytest.raises(UserError, match="cascade_key_file") as caught:
+        load_settings({"cascade": "a.json", "cascade_to": address})
+    assert "hunter2" not in str(caught.value)
+
+
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(UserError, match="max_quue"):
         load_settings({"max_quue": 1})

@@ -25,6 +25,8 @@ class CheckAnswer(BaseModel):
     tokens: int
     tokens_total: int
     windows: int | None = None
+    stage: str | None = None
+    degraded: bool | None = None
 
 
 ANSWER = {
@@ -110,4 +112,6 @@ async def _check(service: Service, request: Request, *, body: CheckBody) -> Resp
     }
     if best.windows > 1:
         answer["windows"] = best.windows
+    if answered.relay is not None:
+        answer |= answered.relay.describe(0)
     return JSONResponse(answer)

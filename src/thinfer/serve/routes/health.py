@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import thinfer
 from thinfer.core.codec import to_json
 from thinfer.serve.describe import PROBES, Page, add_route
 from thinfer.serve.errors import WorkerStoppedError
+from thinfer.serve.observe import METRICS_TYPE
 from thinfer.serve.service import Service
 from thinfer.serve.version import Version
 
 __all__ = ["add_health", "check_alive"]
-
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class StatusAnswer(BaseModel):
@@ -47,6 +46,23 @@ class InfoAnswer(BaseModel):
     limits: dict[str, float]
 
 
+class DriftAnswer(BaseModel):
+    """Answer of `/drift`; docs/reference/operations.md says what each field means."""
+
+    model_config = ConfigDict(extra="allow")
+
+    version: str
+    texts: int
+    seen: int
+    window: int
+    profile: str
+    reason: str | None
+    labels: list[str]
+    confidence: dict[str, float | None]
+    unknown_rate: float | None
+    quantities: dict[str, Any]
+
+
 INFO = {
     "name": "moderation",
     "version": "1f2e3d4c5b6a",
@@ -67,8 +83,22 @@ INFO = {
 }
 
 
+DRIFT = {
+    "version": "1f2e3d4c5b6a",
+    "texts": 4096,
+    "seen": 181_204,
+    "window": 4096,
+    "profile": "present",
+    "reason": None,
+    "labels": ["normal", "spam", "abuse"],
+    "confidence": {"live": 0.961, "stored": 0.968, "golden": 0.981},
+    "unknown_rate": 0.0004,
+    "quantities": {"confidence": {"psi": 0.012}},
+}
+
+
 def add_health(router: APIRouter, service: Service) -> None:
-    """Add `GET /livez`, `/readyz`, `/health`, `/metrics` and `/info`.
+    """Add `GET /livez`, `/readyz`, `/health`, `/metrics`, `/info` and `/drift`.
 
     Args:
         router: where.
@@ -93,6 +123,9 @@ def add_health(router: APIRouter, service: Service) -> None:
     async def info() -> Response:
         return JSONResponse(_describe(service))
 
+    async def drift() -> Response:
+        return JSONResponse(service.drift.report(service.router.current.classifier))
+
     alive = Page(
         summary="Whether the process can still work; if not, it should be restarted",
         answer=StatusAnswer,
@@ -116,11 +149,17 @@ def add_health(router: APIRouter, service: Service) -> None:
         answer=InfoAnswer,
         example=INFO,
     )
+    histograms = Page(
+        summary="Live histograms of what is asked and answered, beside those of the bundle",
+        answer=DriftAnswer,
+        example=DRIFT,
+    )
     add_route(router, "GET /livez", livez, page=alive)
     add_route(router, "GET /readyz", readyz, page=ready)
     add_route(router, "GET /health", health, page=empty)
     add_route(router, "GET /metrics", metrics, page=counters)
     add_route(router, "GET /info", info, page=facts)
+    add_route(router, "GET /drift", drift, page=histograms)
 
 
 def check_alive(version: Version) -> None:
@@ -166,5 +205,6 @@ def _describe(service: Service) -> dict[str, object]:
             "max_body_bytes": settings.max_body_bytes,
             "max_windows": settings.max_windows,
             "window_overlap": settings.window_overlap,
+            "cache_texts": settings.cache_texts,
         },
     }
