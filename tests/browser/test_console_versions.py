@@ -272,6 +272,10 @@ def test_a_split_must_be_whole_outlives_the_next_reading_and_is_applied(
     state = service.admin("GET", "versions")
     assert state["split"] == pytest.approx({first: 0.8, second: 0.2})
     assert state["shadow"] == third
+    service.process.ask("GET", "/check?content=a")
+    sync_api.expect(page.locator("#counts")).to_have_text(
+        re.compile("^Shadow (agreed|differed) 1$")
+    )
     sync_api.expect(page.locator(".portion").nth(1)).to_contain_text("20.0 %")
     sync_api.expect(page.locator(".version").nth(2).locator(".badge")).to_have_text("shadow")
     shares.nth(0).fill("1")
@@ -411,6 +415,30 @@ def test_under_load_a_switch_is_seen_in_the_chart(page: Page, service: Served) -
     finally:
         done.set()
         caller.join()
+
+
+def test_several_workers_are_seen_as_one_service(
+    browser: Browser, bundles: Bundles, tmp_path: Path
+) -> None:
+    first, second, _ = bundles.names
+    with (
+        served(bundles, tmp_path, "--workers", "2") as service,
+        opened(browser, service.url) as page,
+    ):
+        service.load(1)
+        unlock(page)
+        press(page, f"Make {second} current")
+        confirm(page, "Make current")
+        message(page).to_contain_text(f"{second} answers now, in place of {first}")
+        for _ in range(4):
+            press(page, "Classify")
+            page.locator("#answer:not([aria-busy]) .big").wait_for()
+            assert page.locator("#answer code").inner_text() == second
+        for number in range(300):  # each on a connection, and so a worker, of its own
+            reply = service.process.ask("GET", f"/check?content={number}")
+            assert reply.headers["x-thinfer-version"] == second
+        arms = page.locator("svg[aria-label^='Answers by version']")
+        sync_api.expect(arms).to_have_attribute("aria-label", re.compile(f"{second} 100 %"))
 
 
 @pytest.mark.parametrize("width", [360, 1400])

@@ -72,7 +72,7 @@ export class Versions {
     find('admin-form').hidden = false;
     say(find('admin-message'), reason, reason ? 'bad' : '');
     find('admin-key').focus();
-    this.onVersions(null, null);
+    this.onVersions(null, undefined);
   }
 
   async refresh() {
