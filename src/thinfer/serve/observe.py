@@ -87,17 +87,11 @@ class Metrics:
             "version_requests", "Requests that a version was chosen for", ("version", "outcome")
         )
         self.version_texts = counter("version_texts", "Texts a version answered", ("version",))
-        self.version_seconds = Histogram(
-            "thinfer_version_infer_seconds",
-            "A request's time in a version's engine",
-            ("version",),
-            buckets=SECONDS,
-            registry=registry,
+        self.version_seconds = histogram(
+            "version_infer_seconds", "A request's time in a version's engine", SECONDS, ("version",)
         )
         self.shadow = counter(
-            "shadow_texts",
-            "Texts that a second version saw, for comparison",
-            ("version", "outcome"),
+            "shadow_texts", "Texts a second version saw, to compare", ("version", "outcome")
         )
         self.swaps = counter("swaps", "Events in the life of versions", ("event",))
         self._queue = Gauge("thinfer_queue_depth", "Texts waiting", registry=registry)

@@ -94,7 +94,8 @@ class Spread:
 
     async def _merge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the counters of all workers; a worker that does not answer is left out."""
-        status, named = [200], []
+        status: list[int] = [200]
+        named: list[tuple[bytes, bytes]] = []
 
         async def drop(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -10,13 +10,12 @@ const TIMEOUT_MS = 5000;
 // Percentiles of one second are of too few requests.
 const LATENCY_READINGS = 5;
 const TONES = ['one', 'two', 'three', 'four', 'five'];
-// What operates the service is no traffic; this page reads one of these each second itself.
-const OPERATION = /^(other$|\/$|\/console\/|\/admin\/|\/(metrics|livez|readyz|health|info|openapi\.json)$|\/v2(?!.*\/infer$))/;
-
+// Routes that classify; the others operate the service, and this page reads one of them each second.
+const TRAFFIC = /^\/(check|predict|v1\/moderations|v2\/.*\/infer)$/;
 // Counted by outcome since the service was started; shown where there is anything to show.
 const COUNTS = { Shadow: 'thinfer_shadow_texts_total', Cascade: 'thinfer_cascade_total', Gate: 'thinfer_gate_total', Cache: 'thinfer_cache_total' };
 
-const isTraffic = (labels) => !OPERATION.test(labels.get('route') ?? '');
+const isTraffic = (labels) => TRAFFIC.test(labels.get('route') ?? '');
 const isRefused = (labels) => isTraffic(labels) && labels.get('outcome') === 'refused';
 const isFailed = (labels) => isTraffic(labels) && labels.get('outcome') === 'failed';
 const isAnswered = (labels) => labels.get('outcome') === undefined || labels.get('outcome') === 'ok';
