@@ -40,7 +40,7 @@ STAY_OPEN = {
     *("/v2/health/live", "/v2/health/ready"),
 }
 BETWEEN_FIELDS = ("'pooling' is given without windows", "disagree", "too long", "a pair of texts")
-OPEN_ENDED = ("/admin/", "/v2/models/")
+OPEN_ENDED = ("/admin/", "/v2/models/", "/drift")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from thinfer.serve.routes.check import add_check
+from thinfer.serve.routes.facts import add_facts
 from thinfer.serve.routes.health import add_health
 from thinfer.serve.routes.moderations import add_moderations
 from thinfer.serve.routes.oip import add_oip
@@ -21,6 +22,6 @@ def build_routes(service: Service) -> APIRouter:
         service: what the routes talk to.
     """
     router = APIRouter()
-    for add in (add_check, add_predict, add_oip, add_moderations, add_health):
+    for add in (add_check, add_predict, add_oip, add_moderations, add_health, add_facts):
         add(router, service)
     return router
