@@ -104,6 +104,16 @@ class Cascade:
         self._metrics, self._clock = metrics, clock
         metrics.watch_breaker(lambda: float(breaker.state))
 
+    def describe(self) -> dict[str, object]:
+        """Give what `/info` shows: whom it asks, when, under which floors, and whether it may."""
+        return {
+            "small": self._policy.small.version[:12],
+            "big": self._policy.big.version[:12],
+            "threshold": self._policy.threshold,
+            "floors": list(self._policy.floors),
+            "breaker": self._breaker.state.name.lower(),
+        }
+
     def start(self) -> None:
         """Make the bigger model ready; called on the running event loop."""
         self._upstream.start()

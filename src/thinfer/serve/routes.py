@@ -137,6 +137,7 @@ def _describe(service: Service) -> dict[str, object]:
         "threads": engine.threads,
         "quality": to_json(manifest.quality),
         "thinfer": thinfer.__version__,
+        "cascade": None if service.cascade is None else service.cascade.describe(),
         "limits": {
             "max_queue": settings.max_queue,
             "max_batch_tokens": settings.max_batch_tokens,

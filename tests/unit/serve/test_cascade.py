@@ -222,6 +222,9 @@ def test_a_bigger_bundle_in_the_process_answers_and_says_so(tmp_path: Path) -> N
             assert found == [item.label for item in classifier.predict(["a", "c"], ["b", "d"])]
         assert harness.samples()['thinfer_cascade_total{outcome="upstream"}'] == 3
         assert harness.samples()["thinfer_cascade_seconds_count"] == 2
+        told = harness.client.get("/info").json()["cascade"]
+        assert (told["small"], told["big"]) == (harness.classifier.version, big.version)
+        assert told["breaker"] == "closed"
 
 
 def test_an_upstream_that_is_away_costs_the_mark_and_nothing_else(tmp_path: Path) -> None:
