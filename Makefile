@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check format bench docs wheel clean
+.PHONY: demo test check format bench docs wheel wheelhouse sbom clean
 
 demo: $(READY)
 	$(BIN)/thinfer demo
@@ -29,6 +29,21 @@ docs: $(READY)
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
+# All that serving needs, for this platform and this Python, to install from where there is no network.
+wheelhouse: $(READY)
+	rm -rf dist/wheelhouse
+	$(BIN)/python -m pip wheel --wheel-dir dist/wheelhouse .
+	$(BIN)/python deploy/check_wheelhouse.py dist/wheelhouse
+
+# What the wheelhouse installs, as CycloneDX, and under which licences; the tools live apart from it.
+sbom: wheelhouse
+	$(BIN)/python -m venv --clear --without-pip build/serve
+	$(BIN)/python -m pip --python build/serve/bin/python install -q --no-index --find-links dist/wheelhouse thinfer
+	$(BIN)/python -m venv --clear --without-pip build/ops
+	$(BIN)/python -m pip --python build/ops/bin/python install -q -r deploy/requirements-ops.txt
+	build/ops/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom.cdx.json build/serve/bin/python
+	build/ops/bin/pip-licenses --python build/serve/bin/python --with-urls --format=json --output-file=dist/licences.json
+
 clean:
 	rm -rf .venv site dist demo demo.work
 
@@ -37,5 +52,5 @@ $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "thinfer needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv || { \
 	  $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install pip; }
-	$(BIN)/python -m pip install --disable-pip-version-check -e ".[compress,openvino,test]"
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[compress,openvino,otel,test]"
 	touch $@

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -58,12 +59,11 @@ class Service:
 
 
 def start_thinfer(
-    bundle: Path, *, threads: int, options: tuple[str, ...] = ()
+    bundle: Path, *, threads: int, name: str = "thinfer", options: tuple[str, ...] = ()
 ) -> AbstractContextManager[Service]:
     """Serve a bundle with `thinfer serve`."""
     argv = [sys.executable, "-m", "thinfer", "serve", str(bundle), "--threads", str(threads)]
-    argv += options
-    return _running("thinfer", argv, threads=threads)
+    return _running(name, [*argv, *options], threads=threads)
 
 
 def start_transformers(teacher: Path, *, threads: int) -> AbstractContextManager[Service]:
@@ -71,6 +71,34 @@ def start_transformers(teacher: Path, *, threads: int) -> AbstractContextManager
     app = PEERS / "transformers_service" / "app.py"
     argv = [sys.executable, str(app), str(teacher), "--threads", str(threads)]
     return _running("transformers", argv, threads=threads)
+
+
+def start_fastapi(
+    folder: Path, *, threads: int, is_serial: bool
+) -> AbstractContextManager[Service]:
+    """Serve an ONNX file with FastAPI; serial: one request at a time has all the threads."""
+    app = PEERS / "onnx_service" / "fastapi_app.py"
+    argv = [sys.executable, str(app), str(folder), "--threads", str(threads)]
+    name = "fastapi, one at a time" if is_serial else "fastapi"
+    return _running(name, [*argv, "--one-at-a-time"] if is_serial else argv, threads=threads)
+
+
+def prepare_litserve(settings: Settings, python: Path | None) -> Path:
+    """Make LitServe's environment where it is absent; engine and tokenizer as they are here.
+
+    Raises:
+        StartError: an installation fails.
+    """
+    same = [f"{name}=={version(name)}" for name in ("onnxruntime", "tokenizers", "numpy")]
+    place = settings.work / "litserve-venv"
+    return python or make_environment(place, "onnx_service", also=same)
+
+
+def start_litserve(folder: Path, *, python: Path, threads: int) -> AbstractContextManager[Service]:
+    """Serve an ONNX file with LitServe's batching."""
+    app = PEERS / "onnx_service" / "litserve_app.py"
+    argv = [str(python), str(app), str(folder), "--threads", str(threads)]
+    return _running("litserve", argv, threads=threads)
 
 
 def start_paddle(

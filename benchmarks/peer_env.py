@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.settings import ROOT, say
@@ -19,13 +20,16 @@ class StartError(Exception):
     """A peer cannot be run here; the message says why."""
 
 
-def make_environment(place: Path, peer: str, *, needs: tuple[int, int] | None = None) -> Path:
+def make_environment(
+    place: Path, peer: str, *, needs: tuple[int, int] | None = None, also: Sequence[str] = ()
+) -> Path:
     """Give the interpreter of a peer's environment, made where it is absent.
 
     Args:
         place: folder of the environment.
         peer: folder below `peers` with a `requirements.txt`.
         needs: the Python version that it wants, if only one will do.
+        also: more requirements, for example the versions of this environment.
 
     Raises:
         StartError: that Python is not here, or an installation fails.
@@ -42,7 +46,7 @@ def make_environment(place: Path, peer: str, *, needs: tuple[int, int] | None = 
     say(f"{peer}: installing into its own environment")
     call([base, "-m", "venv", "--clear", "--without-pip", str(place)])
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-    call([*pip, "--requirement", str(PEERS / peer / "requirements.txt")])
+    call([*pip, "--requirement", str(PEERS / peer / "requirements.txt"), *also])
     (place / "ready").touch()
     return python
 

@@ -26,7 +26,8 @@ from benchmarks.damage import list_harms
 from benchmarks.launch import Service, start_thinfer
 from benchmarks.record import run_tool, save
 from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
-from thinfer.bench.load import LoadPlan, draw_due_times, run_closed_loop, run_open_loop
+from thinfer.bench.arrivals import draw_due_times
+from thinfer.bench.load import LoadPlan, run_closed_loop, run_open_loop
 from thinfer.classifier import Classifier
 from thinfer.core.clock import SystemClock
 

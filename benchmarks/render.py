@@ -15,6 +15,7 @@ from benchmarks.render_engines import (
     render_roofline,
     render_sparse,
 )
+from benchmarks.render_http import render_http
 from benchmarks.render_peers import render_quantise, render_students
 from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.render_reliability import render_reliability
@@ -243,6 +244,7 @@ SECTIONS = (
     ("memory", "Memory of processes that serve one bundle", render_memory),
     ("speed", "Engines, interleaved", _speed),
     ("services", "Beside the usual services", _services),
+    ("http", "Services on the same ONNX file", render_http),
     ("reliability", "The reliability list, with figures", render_reliability),
 )
 

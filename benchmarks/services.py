@@ -7,7 +7,6 @@ comes from this process; where there are cores to spare it keeps off the service
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import os
@@ -30,7 +29,9 @@ from benchmarks.launch import (
 from benchmarks.peer_env import StartError
 from benchmarks.record import save
 from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
-from thinfer.bench.load import LoadPlan, LoadResult, draw_due_times, run_closed_loop, run_open_loop
+from thinfer.bench.arrivals import draw_due_times
+from thinfer.bench.load import LoadPlan, run_closed_loop, run_open_loop, run_punctually
+from thinfer.bench.outcome import LoadResult
 from thinfer.bundle import open_bundle
 from thinfer.core.clock import SystemClock
 from thinfer.core.codec import to_json
@@ -110,10 +111,10 @@ class _Row:
         """Ask as fast as it answers."""
         clock, found = SystemClock(), []
         plan = self._plan(connections, 1_000_000, seconds)
-        asyncio.run(run_closed_loop(self._plan(connections, 50, 30.0), clock=clock))  # warm
+        run_punctually(run_closed_loop(self._plan(connections, 50, 30.0), clock=clock))  # warm
         before = self._service.cpu_seconds()
         energy = measure_energy(
-            lambda: found.append(asyncio.run(run_closed_loop(plan, clock=clock)))
+            lambda: found.append(run_punctually(run_closed_loop(plan, clock=clock)))
         )
         self._closed.append((found[0], self._service.cpu_seconds() - before, energy))
 
@@ -122,7 +123,7 @@ class _Row:
         requests = max(20, int(rate * seconds))
         due = draw_due_times(rate=rate, requests=requests, rng=np.random.default_rng(seed))
         plan = self._plan(_OPEN_CONNECTIONS, requests, 3 * seconds + 30)
-        self._open.append(asyncio.run(run_open_loop(plan, due=due, clock=SystemClock())))
+        self._open.append(run_punctually(run_open_loop(plan, due=due, clock=SystemClock())))
 
     @property
     def capacities(self) -> list[float]:

@@ -15,6 +15,7 @@ from thinfer.bundle import Bundle, open_bundle
 from thinfer.engine import Engine, check_golden, open_engine
 from thinfer.errors import EngineError, ThinferError, UserError, at
 from thinfer.text.batch import Batch
+from thinfer.text.long_text import LongText, Policy, pool_windows
 from thinfer.text.tokenizer import Encoding, Tokenizer
 
 __all__ = ["Classifier", "Prediction"]
@@ -36,7 +37,9 @@ class Prediction:
         score: its score, 0 … 1.
         scores: score of every label, in the order of the logits.
         truncated: True where the text was cut to the longest length of the bundle.
-        tokens: tokens that were run, specials included.
+        tokens: tokens that were run, specials included, and those that windows share counted twice.
+        tokens_total: tokens of the whole text, specials included.
+        windows: windows that the text was read in; 1 where it fits, or was cut.
     """
 
     label: str
@@ -44,6 +47,8 @@ class Prediction:
     scores: Mapping[str, float]
     truncated: bool
     tokens: int
+    tokens_total: int
+    windows: int = 1
 
 
 class Classifier:
@@ -107,6 +112,16 @@ class Classifier:
         return self.bundle.manifest.labels
 
     @property
+    def long_text(self) -> LongText:
+        """What becomes of a text that is too long where nobody says otherwise."""
+        return LongText(policy=self.bundle.manifest.truncation)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether each label has a probability of its own (sigmoid, not softmax)."""
+        return self._function == "sigmoid"
+
+    @property
     def version(self) -> str:
         """The first 12 digits of the bundle's content digest."""
         return self.bundle.version
@@ -139,17 +154,27 @@ class Classifier:
         ranked = [self._rank(row)[:top_k] for row in scores]
         return ranked[0] if is_single else ranked
 
-    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
+    def predict(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        long_text: Policy | LongText | None = None,
+    ) -> list[Prediction]:
         """Classify texts; an empty text is answered, a long one is cut and says so.
 
         Args:
             texts: any number of texts.
             pairs: the second text of each, for models of text pairs.
+            long_text: what becomes of a text that is too long; the bundle's own rule when absent.
 
         Returns:
             One prediction a text, in their order.
         """
-        return self.predict_encoded(self.tokenizer.encode(texts, pairs))
+        rule = self.long_text
+        if long_text is not None:
+            rule = long_text if isinstance(long_text, LongText) else LongText(policy=long_text)
+        return self.predict_encoded(self.tokenizer.encode(texts, pairs, long_text=rule))
 
     def predict_encoded(self, encoding: Encoding) -> list[Prediction]:
         """Classify texts that `tokenizer.encode` has encoded.
@@ -158,23 +183,43 @@ class Classifier:
             encoding: ids, and which texts were cut.
 
         Returns:
-            One prediction a sequence, in their order.
+            One prediction a text, in their order.
         """
-        return self.to_predictions(
-            self.run_batch(encoding.batch),
-            truncated=encoding.truncated,
-            tokens=encoding.batch.lengths,
+        logits = self.pool(self.run_batch(encoding.batch), encoding)
+        return self.to_predictions(logits, encoding)
+
+    def pool(self, logits: Logits, encoding: Encoding) -> Logits:
+        """Bring the windows of each text together.
+
+        Where nobody says how, `max` for bundles with a normal label (one bad paragraph is enough),
+        else `mean`.
+
+        Args:
+            logits: float32 `[sequences, classes]`, of the encoding's batch.
+            encoding: which sequences belong to one text.
+
+        Returns:
+            float32 `[texts, classes]`.
+        """
+        if len(logits) == len(encoding.windows):
+            return logits
+        name = self.bundle.manifest.normal_label
+        normal = None if name is None else self.labels.index(name)
+        return pool_windows(
+            logits,
+            _to_scores(logits, self._function),
+            windows=encoding.windows,
+            pooling=encoding.long_text.pooling or ("mean" if normal is None else "max"),
+            normal=normal,
+            is_multi_label=self.is_multi_label,
         )
 
-    def to_predictions(
-        self, logits: Logits, *, truncated: NDArray[np.bool_], tokens: NDArray[np.int64]
-    ) -> list[Prediction]:
+    def to_predictions(self, logits: Logits, encoding: Encoding) -> list[Prediction]:
         """Turn logits into predictions.
 
         Args:
-            logits: float32 `[sequences, classes]`.
-            truncated: bool `[sequences]`.
-            tokens: int64 `[sequences]`.
+            logits: float32 `[texts, classes]`.
+            encoding: of the texts.
 
         Returns:
             One prediction a row.
@@ -186,11 +231,19 @@ class Classifier:
                 label=self.labels[label],
                 score=row[label],
                 scores=dict(zip(self.labels, row, strict=True)),
-                truncated=bool(cut),
-                tokens=int(length),
+                truncated=cut,
+                tokens=tokens,
+                tokens_total=total,
+                windows=windows,
             )
-            for row, label, cut, length in zip(
-                scores.tolist(), best.tolist(), truncated, tokens, strict=True
+            for row, label, cut, tokens, total, windows in zip(
+                scores.tolist(),
+                best.tolist(),
+                encoding.truncated.tolist(),
+                encoding.tokens.tolist(),
+                encoding.totals.tolist(),
+                encoding.windows.tolist(),
+                strict=True,
             )
         ]
 

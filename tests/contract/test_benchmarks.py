@@ -129,6 +129,55 @@ def test_quantised_forms_that_failed_are_named() -> None:
     assert "nncf.quantize failed: RuntimeError: no" in page
 
 
+HTTP_ROW: dict[str, Any] = {
+    "p50_ms_quiet": 9.96,
+    "p99_ms_busy": None,
+    "capacity": 123.0,
+    "within_limit": [90.0, None, 80.0],
+    "texts_per_second_per_core": 77.0,
+    "rss_bytes": 5_000_000,
+    "generator_faults": [],
+}
+HTTP: dict[str, Any] = {
+    **{"kind": "drawn", "layers": 6, "hidden": 768, "service_threads": 1, "limit_ms": 50.0},
+    **{"quiet_rate": 2.0, "busy_rate": 40.0, "best_peer": "fastapi", "connections": 32},
+    **{"graph": "ab" * 32, "has_spare_cores": False, "machine": MACHINE, "threads": 1},
+    **{"limit": None, "absent": [{"name": "litserve", "reason": "no network"}]},
+    "effort": {"rounds": 5, "seconds": 8.0, "searches": 3, "steps": 12},
+    "rows": [
+        {"name": "thinfer", **HTTP_ROW},
+        {"name": "fastapi", **HTTP_ROW, "generator_faults": ["it slept"]},
+    ],
+    "same_labels_as_fastapi": {"thinfer": 0.995, "fastapi": 1.0},
+    "ratios": {
+        "thinfer": {"p99 at 80 %": {"ratio": 0.61, "interval": [0.5, 0.7], "rounds": 4, "of": 5}}
+    },
+    "batches": {
+        "thinfer": {
+            **{"batch": 32, "http_texts_per_second": 850.0, "inside_texts_per_second": 1000.0},
+            **{"share": 0.85, "share_interval": [0.8, 0.9]},
+        }
+    },
+}
+
+
+def test_services_on_the_same_file_show_what_was_reached_and_what_was_not() -> None:
+    page = render({"http": {"6 × 768": HTTP}})
+    assert "| thinfer | 10.0 |  | 123 | 80 | 77 | 5.0 MB | 99.50% |" in page
+    assert "| thinfer over the best peer | p99 at 80 % | 0.61 | 0.50 … 0.70 | 4 of 5 |" in page
+    assert "| thinfer | 850 | 1,000 | 85.00% | 80 … 90 % |" in page
+    assert "litserve: absent: no network" in page
+    assert "fastapi: in some turns it slept" in page
+    assert "the services' own cores" in page
+
+
+def test_what_a_request_costs_beside_the_model_is_shown() -> None:
+    row = {"name": "thinfer", "cpu_ms": 0.1234, "cpu_ms_busy": 0.1, "p50_ms": 0.5}
+    rows = [{**row, "requests_per_second": 4000.0}]
+    page = render({"http": {"next to nothing": {**HTTP, "kind": "overhead", "rows": rows}}})
+    assert "| thinfer | 0.123 | 0.100 | 4,000 | 0.50 |" in page
+
+
 def test_every_step_is_a_script_that_the_readme_names() -> None:
     folder = Path(ROOT) / "benchmarks"
     text = (folder / "README.md").read_text(encoding="utf-8")

@@ -196,3 +196,17 @@ def test_memory_does_not_grow_with_the_file(bundle: Bundle, tmp_path: Path) -> N
         done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] - peaks[0] < 12
+
+
+def test_long_texts_are_read_as_asked(bundle: Bundle) -> None:
+    text = "a b c d e f g h i j k l m n o p q r s t u v w x y z 0 1 2 3"
+    with Classifier.open(bundle, threads=1) as classifier:
+        (expected,) = classifier.predict([text], long_text="windows")
+    done = thinfer("predict", bundle.path, text, "--long-text", "windows")
+    (line,) = read_lines(done.stdout)
+    assert (line["label"], line["truncated"]) == (expected.label, False)
+    assert line["scores"] == pytest.approx(dict(expected.scores))
+    assert thinfer("predict", bundle.path, text, "--long-text", "error").returncode == 3
+    wrong = thinfer("predict", bundle.path, text, "--long-text", "all")
+    assert wrong.returncode == 2
+    assert b"head_tail" in wrong.stderr

@@ -101,6 +101,13 @@ def test_the_bundle_opens_verifies_and_carries_its_report(capsys: Capture) -> No
     assert all(item["name"] in page for item in run.result["candidates"])
     stored = json.loads((run.out / "report.json").read_text(encoding="utf-8"))
     assert stored["floors"] == run.result["floors"]
+    profile = bundle.profile()
+    assert profile is not None
+    assert (profile.source, profile.texts, profile.labels) == (
+        "dev",
+        ROWS[1],
+        bundle.manifest.labels,
+    )
     quality = bundle.manifest.quality
     assert quality["verdict"] == run.result["verdict"]
     assert not quality["is_best_so_far"]

@@ -36,6 +36,7 @@ def test_a_packed_bundle_answers_as_the_checkpoint(capsys: Capture, tmp_path: Pa
     assert bundle.manifest.labels == checkpoint.labels
     assert bundle.manifest.normal_label == "normal"
     assert bundle.manifest.max_length == MAX_LENGTH
+    assert bundle.profile() is None  # no text was at hand
     assert bundle.manifest.architecture.layers == checkpoint.architecture.layers
     assert bundle.manifest.architecture.vocab == checkpoint.architecture.vocab
     texts = ["加我领取免费金币", "hello there", "", "长" * 400]
@@ -77,6 +78,9 @@ def test_openvino_int8_wants_text_to_calibrate_on(capsys: Capture, tmp_path: Pat
     assert "--calibrate FILE" in capsys.readouterr().err
     assert not out.exists()
     result = run_json(capsys, *words, "--calibrate", task.dev)
+    profile = open_bundle(Path(result["bundle"])).profile()
+    assert profile is not None
+    assert (profile.source, profile.engine) == ("calibrate", "openvino")
     assert (result["engine"], result["precision"]) == ("openvino", "int8")
     assert run_json(capsys, "verify", out)["ok"] is True
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.source import read_modules
 
 # Libraries whose distribution has another name than their module.
-_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+_DISTRIBUTIONS = {"opentelemetry": "opentelemetry-sdk", "sklearn": "scikit-learn"}
 # In two parts, so that this file is not itself a trace.
 _TRACES = re.compile("|".join(["(?<![\\w.])/" + "work/", "/tmp" + r"/w(?![\w-])"]).encode())
 _VERSION = re.compile(r"^## \[?(\d+\.\d+\.\d+[^\]\s]*)", re.MULTILINE)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from tests.support.bundles import make_fake_bundle
+from thinfer.bundle import Bundle
 from thinfer.classifier import Classifier
 from thinfer.core.clock import SystemClock
 from thinfer.engine.base import Engine, EngineInfo
@@ -112,10 +113,11 @@ def serving(
     *,
     settings: Mapping[str, Any] | None = None,
     options: Mapping[str, int | float | str | bool] | None = None,
+    bundle: Bundle | Path | None = None,
 ) -> Iterator[Harness]:
-    """Run the application in this process, on the fake engine behind a gate."""
-    bundle = make_fake_bundle(folder / "bundle", options=options)
-    with Classifier.open(bundle) as opened:
+    """Run the application in this process, on the engine of a bundle (a fake one) behind a gate."""
+    source = bundle or make_fake_bundle(folder / "bundle", options=options)
+    with Classifier.open(source) as opened:
         engine = GatedEngine(opened.engine)
         classifier = Classifier(opened.bundle, engine, tokenizer=opened.tokenizer)
         clock = SystemClock()

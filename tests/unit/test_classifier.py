@@ -20,6 +20,7 @@ from thinfer.classifier import Classifier, Prediction
 from thinfer.engine.fake import fake_logits
 from thinfer.errors import DataError, EngineError, UserError
 from thinfer.text.batch import Batch
+from thinfer.text.long_text import LongText, Policy, Pooling
 
 TEXTS = ["spam", "你好", "", "x " * 250, "spam"]
 
@@ -201,3 +202,48 @@ def test_the_package_offers_it_lazily_and_without_torch(bundle: Bundle) -> None:
         "raise SystemExit(str(bad) if bad else 0)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+LETTERS = "a b c d e f g h i j k l m n o p q r s t u v w x y z"
+
+
+def test_each_policy_reads_what_it_names(classifier: Classifier) -> None:
+    letters = LETTERS.split()
+    kept = {
+        "head": letters[:22],
+        "tail": letters[-22:],
+        "head_tail": [*letters[:11], *letters[-11:]],
+    }
+    policies: tuple[Policy, ...] = ("head", "tail", "head_tail")
+    for policy in policies:
+        (answer,) = classifier.predict([LETTERS], long_text=policy)
+        (expected,) = classifier.predict([" ".join(kept[policy])])
+        assert answer.scores == expected.scores
+        assert (answer.truncated, answer.tokens, answer.tokens_total) == (True, 24, 28)
+    assert classifier.predict([LETTERS]) == classifier.predict([LETTERS], long_text="head")
+    with pytest.raises(DataError, match="too long"):
+        classifier.predict([LETTERS], long_text="error")
+    assert classifier.predict(["a"], long_text="error") == classifier.predict(["a"])
+
+
+def test_windows_are_pooled_text_by_text(tmp_path: Path) -> None:
+    texts = ["a", LETTERS, "b"]
+    windows = [" ".join(LETTERS.split()[part]) for part in (slice(22), slice(4, None))]
+    for normal in (None, "normal"):
+        bundle = make_fake_bundle(tmp_path / f"{normal}", normal_label=normal)
+        with Classifier.open(bundle) as opened:
+            answers = opened.predict(texts, long_text="windows")
+            assert [answer.windows for answer in answers] == [1, 2, 1]
+            assert [answers[0], answers[2]] == opened.predict(["a", "b"])
+            long = answers[1]
+            assert (long.truncated, long.tokens, long.tokens_total) == (False, 48, 28)
+            logits = opened.logits(windows)
+            if normal is None:  # nobody says how: mean
+                row = logits.mean(axis=0)
+            else:  # the window where a finding is furthest ahead
+                row = logits[(logits[:, 1:].max(axis=1) - logits[:, 0]).argmax()]
+            scores = np.exp(row) / np.exp(row).sum()
+            assert list(long.scores.values()) == pytest.approx(scores.tolist(), abs=1e-6)
+            pooling: Pooling = "mean" if normal is None else "max"
+            named = LongText(policy="windows", pooling=pooling)
+            assert opened.predict([LETTERS], long_text=named) == [long]

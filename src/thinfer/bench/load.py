@@ -1,4 +1,4 @@
-"""HTTP load on a service of this machine: open loop at a rate, or closed loop to saturation.
+"""HTTP load on a service: open loop at due times, or closed loop to saturation.
 
 Open loop: requests are due at times fixed beforehand, and latency counts from the due time, so
 that a service which falls behind shows it. Both loops are bounded in requests and in seconds.
@@ -7,26 +7,31 @@ that a service which falls behind shows it. Both loops are bounded in requests a
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+import selectors
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import ClassVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thinfer.bench.connection import BROKEN, Connection
+from thinfer.bench.outcome import LoadResult
+from thinfer.bench.target import is_loopback
 from thinfer.core.clock import Clock
 from thinfer.errors import UserError
 
-__all__ = ["LoadPlan", "LoadResult", "draw_due_times", "run_closed_loop", "run_open_loop"]
+__all__ = ["LoadPlan", "run_closed_loop", "run_open_loop", "run_punctually"]
 
 MOST_REQUESTS = 1_000_000
 MOST_SECONDS = 3_600.0
-_MOST_HEAD = 64 * 1024
+MOST_CONNECTIONS = 4_096
+_MOST_SELECTED = 512  # `select` knows no file above number 1023
 _HTTP_OK = 200
-_BROKEN = (OSError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +39,17 @@ class LoadPlan:
     """What is asked of whom, and when it ends.
 
     Attributes:
-        host: a loopback address; nothing else is ever loaded.
+        host: a loopback address, unless more is allowed.
         port: where the service listens.
         path: of the route; every request is a POST.
         bodies: JSON bodies, used in turn.
-        connections: connections that are kept open, each with one request at a time.
+        connections: connections that are kept open at most, each with one request at a time.
         requests: requests at most.
         seconds: the whole run at most; what is unanswered then counts as lost.
+        warmup: seconds at the start of an open loop whose requests are sent and not counted.
+        headers: names and values that go with each request; may be secret.
+        is_tls: whether to encrypt.
+        allow_remote: whether the host may be another machine.
     """
 
     host: str
@@ -50,79 +59,51 @@ class LoadPlan:
     connections: int
     requests: int
     seconds: float
+    warmup: float = 0.0
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    is_tls: bool = False
+    allow_remote: bool = False
 
     def __post_init__(self) -> None:
-        if not _is_loopback(self.host):
+        if not self.allow_remote and not is_loopback(self.host):
             what = "load goes to this machine only"
             raise UserError(what, expected="a loopback address", got=self.host)
         good = (
             bool(self.bodies)
-            and self.connections >= 1
+            and 1 <= self.connections <= MOST_CONNECTIONS
             and 1 <= self.requests <= MOST_REQUESTS
-            and 0 < self.seconds <= MOST_SECONDS
+            and 0 <= self.warmup < self.seconds <= MOST_SECONDS
         )
         if not good:
             what = "the load plan makes no sense"
-            expected = f"a body, 1 … {MOST_REQUESTS} requests, up to {MOST_SECONDS:.0f} s"
+            expected = (
+                f"a body, 1 … {MOST_CONNECTIONS} connections, 1 … {MOST_REQUESTS} requests, up to "
+                f"{MOST_SECONDS:.0f} s, the warm-up shorter than the whole"
+            )
             raise UserError(what, expected=expected)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadResult:
-    """What came back.
+def run_punctually(main: Coroutine[Any, Any, T], *, connections: int = 1) -> T:
+    """Run one of the loops where timers are exact.
 
-    Attributes:
-        latencies: seconds of each request answered with 200, in the order of the answers.
-        seconds: from the first request to the last answer.
-        statuses: HTTP status → answers.
-        errors: kind of failure → requests without an answer.
-        lost: requests that had no answer when the time was over.
-    """
-
-    KIND: ClassVar[str] = "thinfer.load"
-    VERSION: ClassVar[int] = 1
-
-    latencies: tuple[float, ...]
-    seconds: float
-    statuses: dict[str, int] = field(default_factory=dict)
-    errors: dict[str, int] = field(default_factory=dict)
-    lost: int = 0
-
-    @property
-    def requests_per_second(self) -> float:
-        """Requests answered with 200, a second."""
-        return len(self.latencies) / self.seconds if self.seconds > 0 else 0.0
-
-    def quantile_ms(self, share: float) -> float:
-        """Give the milliseconds that a share of the good answers stayed within; NaN of none.
-
-        Args:
-            share: 0 … 1, for example 0.99.
-        """
-        if not self.latencies:
-            return float("nan")
-        return 1e3 * float(np.quantile(self.latencies, share, method="higher"))
-
-
-def draw_due_times(*, rate: float, requests: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw when requests are due: independent arrivals, as of many users.
+    asyncio's usual selector on Linux waits in whole milliseconds, rounded up, which every request
+    of an open loop would be late by. `select` counts microseconds, but not to more than some 500
+    connections: then it is the usual one.
 
     Args:
-        rate: requests a second, above 0.
-        requests: how many.
-        rng: where chance comes from.
+        main: a loop that was not started yet.
+        connections: that it will have open.
 
     Returns:
-        float64 `[requests]`, seconds after the start, rising.
-
-    Raises:
-        UserError: the rate is not above 0.
+        What it gives.
     """
-    if not rate > 0:
-        what = "the request rate makes no sense"
-        raise UserError(what, expected="above 0 a second", got=str(rate))
-    times: NDArray[np.float64] = np.cumsum(rng.exponential(1 / rate, size=requests))
-    return times
+
+    def make_loop() -> asyncio.AbstractEventLoop:
+        return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+    factory = make_loop if connections <= _MOST_SELECTED else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
 
 
 async def run_open_loop(
@@ -131,32 +112,43 @@ async def run_open_loop(
     """Send each request when it is due, whether the ones before are answered or not.
 
     A request that finds no free connection waits for one, and the wait is part of its latency.
+    Of free connections the one used last is taken, so that others may rest and be closed.
 
     Args:
         plan: what to send; its `requests` and `seconds` bound the run.
-        due: seconds after the start, rising.
+        due: seconds after the start, never falling.
         clock: reads the latencies.
 
     Returns:
-        The answers.
+        The answers to requests that are due after the warm-up.
     """
     times = [float(moment) for moment in due[: plan.requests]]
 
     async def work(run: _Run) -> None:
-        numbers = iter(enumerate(times))
+        free: list[Connection] = []
+        waiting: deque[tuple[int, float]] = deque()
 
-        async def connection() -> None:
-            # Whoever is free takes the next request that is due: first come, first served.
-            async with _Connection(plan) as link:
-                for number, moment in numbers:
-                    wait = run.start + moment - clock.monotonic()
-                    if wait > 0:
-                        await asyncio.sleep(wait)
-                    await run.ask(link, number, since=run.start + moment)
+        async def serve(link: Connection, number: int, since: float) -> None:
+            await run.ask(link, number, since=since)
+            while waiting:
+                number, since = waiting.popleft()
+                await run.ask(link, number, since=since)
+            free.append(link)
 
-        await asyncio.gather(*(connection() for _ in range(plan.connections)))
+        async with asyncio.TaskGroup() as group:
+            for number, moment in enumerate(times):
+                since = run.start + moment
+                # Zero gives the answers that have come a chance to be read.
+                await asyncio.sleep(max(0.0, since - clock.monotonic()))
+                link = free.pop() if free else run.open_link()
+                run.note_start(since, has_link=link is not None)
+                if link is None:
+                    waiting.append((number, since))
+                else:
+                    group.create_task(serve(link, number, since))
 
-    return await _bounded(plan, clock, work, expected=len(times))
+    counted = sum(moment >= plan.warmup for moment in times)
+    return await _bounded(plan, clock, work, expected=counted)
 
 
 async def run_closed_loop(plan: LoadPlan, *, clock: Clock) -> LoadResult:
@@ -173,38 +165,69 @@ async def run_closed_loop(plan: LoadPlan, *, clock: Clock) -> LoadResult:
     async def work(run: _Run) -> None:
         numbers = count()
 
-        async def connection() -> None:
-            async with _Connection(plan) as link:
-                while (number := next(numbers)) < plan.requests:
-                    await run.ask(link, number, since=clock.monotonic())
+        async def keep_busy(link: Connection) -> None:
+            while (number := next(numbers)) < plan.requests:
+                await run.ask(link, number, since=clock.monotonic())
 
-        await asyncio.gather(*(connection() for _ in range(plan.connections)))
+        links = [link for _ in range(plan.connections) if (link := run.open_link()) is not None]
+        await asyncio.gather(*(keep_busy(link) for link in links))
 
     return await _bounded(plan, clock, work, expected=None)
 
 
 class _Run:
-    """What was answered so far."""
+    """What was answered so far, and the connections."""
 
     def __init__(self, plan: LoadPlan, clock: Clock) -> None:
         self.plan, self.clock, self.start = plan, clock, clock.monotonic()
-        self.last = self.start
+        self.first = self.last = self.start + plan.warmup
         self.latencies: list[float] = []
+        self.late: list[float] = []
         self.statuses: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.waited = 0
+        self._links: list[Connection] = []
 
-    async def ask(self, link: _Connection, number: int, *, since: float) -> None:
+    def open_link(self) -> Connection | None:
+        """Give a connection, or None where the plan allows no more."""
+        plan = self.plan
+        if len(self._links) >= plan.connections:
+            return None
+        self._links.append(
+            Connection(
+                plan.host, plan.port, path=plan.path, headers=plan.headers, is_tls=plan.is_tls
+            )
+        )
+        return self._links[-1]
+
+    def note_start(self, since: float, *, has_link: bool) -> None:
+        """Note how late the generator itself is, and whether a request has to wait."""
+        if since >= self.first:
+            self.late.append(max(0.0, self.clock.monotonic() - since))
+            self.waited += not has_link
+
+    async def ask(self, link: Connection, number: int, *, since: float) -> None:
+        """Send one request and count what comes of it."""
         body = self.plan.bodies[number % len(self.plan.bodies)]
+        kind = None
         try:
             status = await link.post(body)
-        except _BROKEN as error:
-            self.errors[type(error).__name__] += 1
-            await link.close()
+        except BROKEN as error:
+            kind = type(error).__name__
+        if since < self.first:
+            return
+        if kind is not None:
+            self.errors[kind] += 1
             return
         self.last = self.clock.monotonic()
         self.statuses[str(status)] += 1
         if status == _HTTP_OK:
             self.latencies.append(self.last - since)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for link in self._links:
+            link.close()
 
 
 async def _bounded(
@@ -214,81 +237,23 @@ async def _bounded(
     *,
     expected: int | None,
 ) -> LoadResult:
+    spent, began = time.process_time(), time.perf_counter()
     run = _Run(plan, clock)
     try:
         async with asyncio.timeout(plan.seconds):
             await work(run)
     except TimeoutError:
         pass
+    finally:
+        run.close()
     answered = run.statuses.total() + run.errors.total()
     return LoadResult(
         latencies=tuple(run.latencies),
-        seconds=run.last - run.start,
+        seconds=max(0.0, run.last - run.first),
         statuses=dict(run.statuses),
         errors=dict(run.errors),
         lost=0 if expected is None else expected - answered,
+        late=tuple(run.late),
+        waited=run.waited,
+        generator_share=(time.process_time() - spent) / (time.perf_counter() - began),
     )
-
-
-class _Connection:
-    """One HTTP/1.1 connection, opened when it is needed and kept."""
-
-    def __init__(self, plan: LoadPlan) -> None:
-        self._plan = plan
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def __aenter__(self) -> _Connection:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def post(self, body: bytes) -> int:
-        """Send one body and read the whole answer; give its status."""
-        plan = self._plan
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(plan.host, plan.port, limit=_MOST_HEAD)
-        reader, writer = self._streams
-        head = (
-            f"POST {plan.path} HTTP/1.1\r\nhost: {plan.host}:{plan.port}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        writer.write(head.encode() + body)
-        await writer.drain()
-        status, fields = _read_head(await reader.readuntil(b"\r\n\r\n"))
-        await _skip_body(reader, fields)
-        if fields.get("connection", "").lower() == "close":
-            await self.close()
-        return status
-
-    async def close(self) -> None:
-        if self._streams is not None:
-            writer = self._streams[1]
-            self._streams = None
-            writer.close()
-            try:
-                await writer.wait_closed()
-            except OSError:
-                return
-
-
-def _read_head(raw: bytes) -> tuple[int, dict[str, str]]:
-    first, *lines = raw.decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in lines if line)
-    return int(first.split()[1]), {key.strip().lower(): value.strip() for key, _, value in pairs}
-
-
-async def _skip_body(reader: asyncio.StreamReader, fields: dict[str, str]) -> None:
-    if fields.get("transfer-encoding", "").lower() != "chunked":
-        await reader.readexactly(int(fields.get("content-length", "0")))
-        return
-    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-        await reader.readexactly(size + 2)
-    await reader.readuntil(b"\r\n")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -25,6 +25,7 @@ class Layout:
         report_page: report for people.
         report: the same as JSON.
         card: model card.
+        profile: histograms of the texts that the bundle was measured on, if there were any.
     """
 
     manifest: str = "manifest.json"
@@ -37,6 +38,7 @@ class Layout:
     report_page: str = "report.html"
     report: str = "report.json"
     card: str = "README.md"
+    profile: str = "profile.json"
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from thinfer.bundle.golden import GoldenSet
 from thinfer.bundle.layout import LAYOUT
 from thinfer.bundle.manifest import EngineEntry, Manifest
 from thinfer.bundle.weights import check_weight_file, load_weights
+from thinfer.core.codec import from_json
 from thinfer.core.digest import sha256_bytes, sha256_file
 from thinfer.errors import DataError, EngineError, at
+from thinfer.quality.drift import Profile
 from thinfer.text.batch import Batch
 
 __all__ = ["Bundle", "list_files", "open_bundle", "seal_of"]
@@ -95,6 +98,22 @@ class Bundle:
             what = f"{LAYOUT.golden} does not fit the architecture"
             raise DataError(what, expected=f"{classes} logits", got=str(golden.logits.shape[1]))
         return golden.batch, golden.logits
+
+    def profile(self) -> Profile | None:
+        """Read the histograms of the texts that the bundle was measured on; None without them.
+
+        Raises:
+            DataError: the file changed since the bundle was opened, or is no profile.
+        """
+        if LAYOUT.profile not in self.manifest.files:
+            return None
+        with at(file=LAYOUT.profile):
+            try:
+                body = json.loads(self._read(LAYOUT.profile))
+            except (ValueError, RecursionError) as error:
+                what = "the profile is not JSON"
+                raise DataError(what, got=str(error)) from error
+            return from_json(Profile, body)
 
     def _read(self, name: str) -> bytes:
         raw = _read_bytes(self.path, name)

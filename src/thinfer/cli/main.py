@@ -32,6 +32,8 @@ COMMANDS = {
     "demo": "thinfer.cli.demo:command",
     "predict": "thinfer.cli.predict:command",
     "serve": "thinfer.cli.serve:serve",
+    "load": "thinfer.cli.load:command",
+    "plan": "thinfer.cli.plan:command",
     "swap": "thinfer.cli.swap:command",
     "inspect": "thinfer.cli.inspect:command",
     "verify": "thinfer.cli.verify:command",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
@@ -18,6 +18,7 @@ from thinfer.errors import UserError
 
 if TYPE_CHECKING:
     from thinfer.classifier import Classifier
+    from thinfer.text.long_text import LongText, Policy
     from thinfer.text.stream import TextRow
 
 __all__ = ["command"]
@@ -42,6 +43,10 @@ def command(
     ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine that the bundle lists.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of one engine call.")] = None,
+    long_text: Annotated[
+        str | None,
+        typer.Option(help="error, head, tail, head_tail or windows; by default the bundle's rule."),
+    ] = None,
     output: Output,
 ) -> None:
     """Classify texts: one JSON object a line, in input order.
@@ -53,14 +58,16 @@ def command(
         UserError: both texts and a file are given.
     """
     from thinfer.classifier import Classifier
+    from thinfer.text.long_text import LongText
 
+    rule = None if long_text is None else LongText(policy=cast("Policy", long_text))  # it checks
     if texts and input_file:
         what = "both texts and --input are given"
         raise UserError(what, do="give one of them")
     with Classifier.open(bundle, engine=engine, threads=threads) as classifier:
         size = 1 if not texts and input_file is None and sys.stdin.isatty() else CHUNK_ROWS
         with _sink(output_file) as write, _rows(texts, input_file, text_column, output) as rows:
-            count, cut = _answer(classifier, rows, write, size=size)
+            count, cut = _answer(classifier, rows, write, size=size, long_text=rule)
     output.note(f"texts answered: {count}, of them truncated: {cut}")
     if output_file is not None and output.is_json:
         output.result({"output": str(output_file), "n": count, "truncated": cut}, "")
@@ -72,12 +79,13 @@ def _answer(
     write: Callable[[bytes], object],
     *,
     size: int,
+    long_text: LongText | None,
 ) -> tuple[int, int]:
     """Answer all rows, a chunk at a time; gives how many, and how many were cut."""
     count = cut = 0
     while chunk := list(islice(rows, size)):
         pairs = [row.pair or "" for row in chunk] if chunk[0].pair is not None else None
-        answers = classifier.predict([row.text for row in chunk], pairs)
+        answers = classifier.predict([row.text for row in chunk], pairs, long_text=long_text)
         for row, answer in zip(chunk, answers, strict=True):
             second = {} if row.pair is None else {"text_pair": row.pair}
             body = {

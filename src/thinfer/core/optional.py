@@ -17,6 +17,7 @@ EXTRAS = {
     "httpx2": "cascade",
     "nncf": "openvino",
     "onnx": "compress",
+    "opentelemetry": "otel",
     "openvino": "openvino",
     "pyarrow": "compress",
     "scipy": "compress",

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinfer.bundle import Bundle, check_place
+from thinfer.bundle import LAYOUT, Bundle, check_place
+from thinfer.bundle.manifest import ProblemType
 from thinfer.compress.embedding import prune_positions
+from thinfer.compress.state import State
 from thinfer.core.cores import usable_cores
 from thinfer.core.progress import Progress
-from thinfer.engine.base import Precision
+from thinfer.engine.base import EngineSpec, Precision
 from thinfer.export.write import ExportRequest, write_engine
 from thinfer.nn.checkpoint import load_checkpoint
 from thinfer.pipeline.candidate import describe_candidate
 from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.original import state_of
+from thinfer.pipeline.profile import profile_corpus
 from thinfer.quality.labels import LabelSet
 from thinfer.text.corpus import Corpus
 
@@ -81,6 +84,10 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
         )
         spec = write_engine(request.engine, request.precision, export)
         describe_candidate(Path(folder), spec, state)
+        documents = {LAYOUT.card: card.encode()}
+        if request.calibrate is not None:
+            kind, threads = problem_type_of(checkpoint), request.threads
+            documents |= _profile(request.calibrate, state, spec, Path(folder), kind, threads)
         advance(1)
         bundle = assemble_bundle(
             request.out,
@@ -93,7 +100,7 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
                 quality={"floors": [], "verdicts": [], "n": 0, "judgements": []},
                 threads=request.threads or usable_cores(),
                 seed=request.seed,
-                documents={"README.md": card.encode()},
+                documents=documents,
             ),
         )
         advance(1)
@@ -105,3 +112,24 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
         "size_bytes": bundle.size_bytes(),
         "leftovers": list(checkpoint.leftovers),
     }
+
+
+def _profile(
+    corpus: Corpus,
+    state: State,
+    spec: EngineSpec,
+    folder: Path,
+    kind: ProblemType,
+    threads: int | None,
+) -> dict[str, bytes]:
+    """Give the profile of the calibration text, by its name in the bundle."""
+    raw = profile_corpus(
+        corpus,
+        state,
+        spec,
+        folder=folder,
+        is_multi_label=kind == "multi_label_classification",
+        threads=threads or usable_cores(),
+        source="calibrate",
+    )
+    return {LAYOUT.profile: raw}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thinfer.bundle import Bundle, open_bundle
+from thinfer.bundle import LAYOUT, Bundle, open_bundle
 from thinfer.core.codec import to_json
 from thinfer.errors import DataError
 from thinfer.measure.machine import describe_machine
@@ -18,6 +18,7 @@ from thinfer.pipeline.coarse import warn_about_coarse_dev
 from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import Judgement
+from thinfer.pipeline.profile import profile_candidate
 from thinfer.pipeline.report import render_report
 from thinfer.pipeline.yardsticks import (
     Yardsticks,
@@ -109,6 +110,7 @@ def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: floa
             threads=job.threads,
             seed=job.request.seed,
             documents={
+                LAYOUT.profile: profile_candidate(job, chosen),
                 "report.json": json.dumps(result, ensure_ascii=False, indent=2).encode(),
                 "report.html": render_report(result).encode(),
                 "README.md": write_card(result).encode(),

@@ -287,7 +287,7 @@ def _rewrite(
         "metrics": result["metrics"],
         "judgements": [*old.get("judgements", ()), entry],
     }
-    names = (LAYOUT.report, LAYOUT.report_page, LAYOUT.card)
+    names = (LAYOUT.report, LAYOUT.report_page, LAYOUT.card, LAYOUT.profile)
     documents = {
         name: (bundle.path / name).read_bytes() for name in names if (bundle.path / name).exists()
     }

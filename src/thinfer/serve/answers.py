@@ -43,7 +43,7 @@ def answer_error(scope: Scope, error: Exception) -> Response:
         headers["retry-after"] = "1"
     if answer.outcome == "failed":
         logger.error("%s: %s", answer.kind, known)
-    body = {"error": str(known), "error_type": answer.kind}
+    body = _write_body(scope, str(known), answer.kind)
     return JSONResponse(body, status_code=answer.status, headers=headers)
 
 
@@ -52,11 +52,18 @@ async def answer_http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return await answer_bug(request, error)
     kinds = {404: "not_found", 405: "method_not_allowed"}
-    body = {"error": error.detail, "error_type": kinds.get(error.status_code, "invalid")}
+    body = _write_body(request.scope, error.detail, kinds.get(error.status_code, "invalid"))
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 
 async def answer_bug(request: Request, error: Exception) -> Response:
     """Answer an error nobody foresaw; the server logs its trace, the client sees no detail."""
-    del request, error
-    return JSONResponse({"error": "internal error", "error_type": "internal"}, status_code=500)
+    del error
+    return JSONResponse(_write_body(request.scope, "internal error", "internal"), status_code=500)
+
+
+def _write_body(scope: Scope, message: str, kind: str) -> dict[str, object]:
+    """Give the body of a refusal; clients of the OpenAI API look for an object."""
+    if scope["path"].startswith("/v1/"):
+        return {"error": {"message": message, "type": kind, "param": None, "code": kind}}
+    return {"error": message, "error_type": kind}

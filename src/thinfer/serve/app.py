@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,23 +14,27 @@ from starlette.types import ASGIApp
 import thinfer
 from thinfer.core.clock import Clock
 from thinfer.errors import ThinferError
+from thinfer.serve.access import RequestIds
 from thinfer.serve.admin import build_admin_routes
 from thinfer.serve.answers import answer_bug, answer_error, answer_http, answer_request_error
+from thinfer.serve.console import build_console
 from thinfer.serve.keys import AskKey, Keys
 from thinfer.serve.middleware import BoundBody, Observe
 from thinfer.serve.routes import build_routes
 from thinfer.serve.service import Service
 from thinfer.serve.shortcut import Shortcut
+from thinfer.serve.spans import SpanWriter
 
 __all__ = ["create_app"]
 
 
-def create_app(service: Service, *, clock: Clock) -> ASGIApp:
+def create_app(service: Service, *, clock: Clock, spans: SpanWriter | None = None) -> ASGIApp:
     """Give the application; its lifespan starts and stops the engine's worker.
 
     Args:
         service: what the routes talk to; one application per service.
         clock: measures requests.
+        spans: where a span a request goes; the caller closes it.
 
     Raises:
         UserError: a key file cannot be used.
@@ -52,7 +57,9 @@ def create_app(service: Service, *, clock: Clock) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
     )
-    routers = (build_routes(service), build_admin_routes(service))
+    routers = [build_routes(service), build_admin_routes(service)]
+    if settings.console:
+        routers.append(build_console())
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(ThinferError, answer_request_error)
@@ -69,5 +76,7 @@ def create_app(service: Service, *, clock: Clock) -> ASGIApp:
         routes=frozenset(paths),
         version=lambda: service.router.current.name,
         clock=clock,
+        ids=RequestIds(secrets.token_hex(4)),
         has_log=settings.access_log,
+        spans=spans,
     )

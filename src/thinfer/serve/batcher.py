@@ -134,21 +134,36 @@ class Batcher:
             TooManyTextsError: more texts than the queue has places at all.
             OverloadError: the queue is too full now.
         """
-        if texts > self._limits.max_queue:
+        permit = Permit(places=0)
+        self.admit_more(permit, texts)
+        try:
+            yield permit
+        finally:
+            self._give_back(permit, permit.places)
+
+    def admit_more(self, permit: Permit, texts: int) -> None:
+        """Let a permit hold further places, under the same rule: a text may become windows.
+
+        Args:
+            permit: from `admit`, not yet used.
+            texts: how many more, windows counted as texts.
+
+        Raises:
+            TooManyTextsError: more texts than the queue has places at all.
+            OverloadError: the queue is too full now.
+        """
+        total = permit.places + texts
+        if total > self._limits.max_queue:
             what = "one request holds too many texts"
-            expected = f"at most {self._limits.max_queue}"
+            expected = f"at most {self._limits.max_queue}, windows counted"
             raise TooManyTextsError(
-                what, expected=expected, got=str(texts), do="send them in several requests"
+                what, expected=expected, got=str(total), do="send them in several requests"
             )
         if self._waiting + texts > self._limits.max_queue:
             what = "the queue is full"
             raise OverloadError(what, retry_after_s=1)
         self._waiting += texts
-        permit = Permit(places=texts)
-        try:
-            yield permit
-        finally:
-            self._give_back(permit, permit.places)
+        permit.places = total
 
     def submit(
         self,

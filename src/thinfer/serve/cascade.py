@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from thinfer.classifier import Classifier
 from thinfer.core.clock import Clock
-from thinfer.errors import ThinferError
+from thinfer.errors import DataError, ThinferError, UserError
 from thinfer.quality.cascade import CascadePolicy, score_confidence
 from thinfer.serve.batcher import Batcher, BatchLimits
 from thinfer.serve.breaker import Breaker, Pass
@@ -210,6 +210,10 @@ class Cascade:
             if left_s >= self._timeout_s:
                 self._breaker.fail(leave)
                 logger.warning("the bigger model gave no answer in %g s", self._timeout_s)
+            return None
+        except (UserError, DataError) as error:
+            # Nor must one text that it will not read; whoever sends such texts could turn it off.
+            logger.warning("the bigger model took no text: %s", error)
             return None
         except ThinferError as error:
             self._breaker.fail(leave)

@@ -27,10 +27,13 @@ __all__ = [
     "InvalidBodyError",
     "LateError",
     "MalformedError",
+    "NotFoundError",
     "NotReadyError",
     "SlowBodyError",
     "SwapBusyError",
+    "TextRefusedError",
     "TooManyTextsError",
+    "TooManyWindowsError",
     "UnauthorizedError",
     "UnknownVersionError",
     "UnsupportedEncodingError",
@@ -57,8 +60,16 @@ class TooManyTextsError(UserError):
     """One request holds more texts than the queue has places, so it could never be admitted."""
 
 
+class TooManyWindowsError(UserError):
+    """A text needs more windows than the service reads of one text."""
+
+
+class NotFoundError(UserError):
+    """No such model or version, or the model has not what the route needs."""
+
+
 class UnsupportedEncodingError(UserError):
-    """The body is compressed."""
+    """The body is compressed, or holds binary tensors."""
 
 
 class SlowBodyError(UserError):
@@ -105,6 +116,10 @@ class NotReadyError(EngineError):
     """The readiness inference failed or took too long."""
 
 
+class TextRefusedError(UserError):
+    """A bigger model elsewhere will not read this text; the cascade answers without it."""
+
+
 class UpstreamError(EngineError):
     """A bigger model elsewhere gave no answer that can be used; the cascade answers without it."""
 
@@ -137,6 +152,8 @@ STATUS: Mapping[type[ThinferError], Answer] = MappingProxyType(
         InvalidBodyError: Answer(status=422, kind="invalid", outcome="invalid"),
         BodyTooLargeError: Answer(status=413, kind="body_too_large", outcome="refused"),
         TooManyTextsError: Answer(status=413, kind="too_many_texts", outcome="refused"),
+        TooManyWindowsError: Answer(status=413, kind="too_many_windows", outcome="refused"),
+        NotFoundError: Answer(status=404, kind="not_found", outcome="invalid"),
         UnsupportedEncodingError: Answer(
             status=415, kind="unsupported_encoding", outcome="invalid"
         ),
@@ -151,6 +168,7 @@ STATUS: Mapping[type[ThinferError], Answer] = MappingProxyType(
         QualityError: Answer(status=500, kind="internal", outcome="failed"),
         EngineError: Answer(status=500, kind="engine", outcome="failed"),
         NotReadyError: Answer(status=503, kind="not_ready", outcome="refused"),
+        TextRefusedError: Answer(status=422, kind="invalid", outcome="invalid"),
         UpstreamError: Answer(status=503, kind="upstream", outcome="failed"),
         WorkerStoppedError: Answer(status=503, kind="worker_stopped", outcome="failed"),
         OverloadError: Answer(status=429, kind="queue_full", outcome="refused"),

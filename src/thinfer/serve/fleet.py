@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from thinfer.classifier import Classifier
 from thinfer.core.clock import Clock
@@ -78,6 +79,7 @@ class Fleet:
             min_agreement=settings.arm_min_agreement, max_slowdown=settings.arm_max_slowdown
         )
         self._watch = Watch(router, limits, trial_requests=settings.trial_requests)
+        self.on_own_change: Callable[[], None] = lambda: None  # told when no operator asked for it
         self._tell_metrics()
 
     def start(self) -> None:
@@ -183,6 +185,50 @@ class Fleet:
         self._watch.record_of(name).watch.add(differed, texts)
         self._act(name)
 
+    def state(self) -> dict[str, Any]:
+        """Give what another process needs to answer in the same way."""
+        router = self.router
+        return {
+            "loaded": {
+                name: str(version.classifier.bundle.path) for name, version in router.loaded.items()
+            },
+            "current": router.current.name,
+            "previous": self._name_of_previous(),
+            "split": dict(router.split),
+            "shadow": None if router.shadow is None else router.shadow.name,
+        }
+
+    async def follow(self, state: Mapping[str, Any]) -> None:
+        """Take over the state of another process of this service.
+
+        Args:
+            state: as `state` gives it.
+
+        Raises:
+            BundleRefusedError: a bundle fails its checks here, or is another one by now.
+            UnknownVersionError: the state names a version that it does not hold.
+        """
+        async with self._lock:
+            for name, path in state["loaded"].items():
+                if name not in self.router.loaded:
+                    version = await self._take_in(Path(path))
+                    if version.name != name:
+                        what = "the bundle is another one by now"
+                        raise BundleRefusedError(what, expected=name, got=version.name)
+            before = self.router.current
+            self.router.restore(
+                state["current"],
+                previous=state["previous"],
+                split=state["split"],
+                shadow=state["shadow"],
+            )
+            if self.router.current is not before:
+                self._watch.start_trial(self.router.current.name)
+                self.events.add("switched", self.router.current.name)
+            for name in set(self.router.loaded) - set(state["loaded"]):
+                self.unload(name)
+            self._tell_metrics()
+
     def describe(self) -> dict[str, object]:
         """Give the versions, the split and the events, as the admin route shows them."""
         router = self.router
@@ -266,6 +312,7 @@ class Fleet:
             self.events.add("auto_rollback", previous.name, f"{name}: {reason}")
             self.unload(name)  # a later rollback must not bring it back
         self._tell_metrics()
+        self.on_own_change()
 
     def _close_behind(self, version: Version) -> None:
         self._watch.forget(version.name)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thinfer.core.clock import Clock
+from thinfer.serve.access import RequestIds
 from thinfer.serve.cascade import Relay
 from thinfer.serve.errors import BodyTooLargeError
 from thinfer.serve.observe import Metrics
+from thinfer.serve.spans import SpanWriter
 
 __all__ = ["BoundBody", "Observe", "Trace", "trace_of"]
 
@@ -24,18 +26,26 @@ class Trace:
 
     Attributes:
         version: that answers; the service's current one until the router has chosen.
+        request_id: the client's own, or one made here.
         outcome: set by the error table; told from the status when None.
         reason: of a refusal.
+        texts: that were answered.
         truncated: texts that were cut.
+        tokens: tokens that were run.
+        tokens_total: tokens that the texts have.
         closes: whether the connection shall end with this answer.
         is_routed: whether the router has chosen the version for this request.
         relay: who answered, where a cascade is at work.
     """
 
     version: str
+    request_id: str
     outcome: str | None = None
     reason: str | None = None
+    texts: int = 0
     truncated: int = 0
+    tokens: int = 0
+    tokens_total: int = 0
     closes: bool = False
     is_routed: bool = False
     relay: Relay | None = None
@@ -53,10 +63,13 @@ class Observe:
     Args:
         app: what is inside.
         metrics: where it counts.
-        routes: paths with a name of their own; all others count as `other`.
+        routes: paths with a name of their own; a path with parameters counts as its template, and
+            all others as `other`.
         version: gives the current version.
         clock: measures the request.
+        ids: names the requests.
         has_log: whether to write one line a request, without query and body.
+        spans: where to write a span a request, if anywhere.
     """
 
     def __init__(
@@ -67,17 +80,21 @@ class Observe:
         routes: frozenset[str],
         version: Callable[[], str],
         clock: Clock,
+        ids: RequestIds,
         has_log: bool,
+        spans: SpanWriter | None = None,
     ) -> None:
         self._app, self._metrics, self._routes = app, metrics, routes
         self._version, self._clock, self._has_log = version, clock, has_log
+        self._ids, self._spans = ids, spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI event stream."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        trace = scope["thinfer.trace"] = Trace(version=self._version())
+        request_id = self._ids.take(scope["headers"])
+        trace = scope["thinfer.trace"] = Trace(version=self._version(), request_id=request_id)
         status = 500  # stands where the application dies before it answers
         started = self._clock.monotonic()
 
@@ -97,19 +114,36 @@ class Observe:
 
     def _count(self, scope: Scope, trace: Trace, *, status: int, seconds: float) -> None:
         path = scope["path"]
-        route = path if path in self._routes else "other"
+        route = path if path in self._routes else _template_of(scope)
         outcome = trace.outcome or _outcome_of(status)
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(route, outcome).inc()
-        self._metrics.request_seconds.observe(seconds)
+        self._metrics.request_seconds.labels(route).observe(seconds)
         if trace.is_routed:
             self._metrics.version_requests.labels(trace.version, outcome).inc()
         if outcome == "refused":
             self._metrics.refused.labels(trace.reason or "other").inc()
+        if not self._has_log and self._spans is None:
+            return
+        fields = {
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "outcome": outcome,
+            "ms": round(seconds * 1e3, 3),
+            "texts": trace.texts,
+            "tokens": trace.tokens,
+            "version": trace.version,
+            "request_id": trace.request_id,
+        }
+        if trace.reason is not None:
+            fields["reason"] = trace.reason
+        if self._spans is not None:
+            started_s = self._clock.now() - seconds
+            self._spans.write(scope["headers"], fields, started_s=started_s, seconds=seconds)
         if self._has_log:
-            logger.info(
-                "%s %s %d %s %.1f ms", scope["method"], route, status, outcome, seconds * 1e3
-            )
+            form = "%(method)s %(route)s %(status)d %(outcome)s %(ms).1f ms %(request_id)s"
+            logger.info(form, fields, extra={"access": fields})
 
 
 def _outcome_of(status: int) -> str:
@@ -118,8 +152,19 @@ def _outcome_of(status: int) -> str:
     return "invalid" if status < 500 else "failed"
 
 
+def _template_of(scope: Scope) -> str:
+    """Give the matched route's path with its parameters' names: few names, whatever is asked."""
+    return str(getattr(scope.get("route"), "path", "other"))
+
+
 def _headers_of(trace: Trace) -> list[tuple[bytes, bytes]]:
-    headers = [(b"x-thinfer-version", trace.version.encode())]
+    headers = [
+        (b"x-thinfer-version", trace.version.encode()),
+        (b"x-request-id", trace.request_id.encode()),
+    ]
+    if trace.tokens:
+        headers.append((b"x-thinfer-tokens", b"%d" % trace.tokens))
+        headers.append((b"x-thinfer-tokens-total", b"%d" % trace.tokens_total))
     if trace.truncated:
         headers.append((b"x-thinfer-truncated", str(trace.truncated).encode()))
     if trace.relay is not None:

@@ -13,10 +13,14 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 
 from thinfer.serve.batcher import BatchRun
+from thinfer.serve.rowstore import RowStore
 
-__all__ = ["Metrics"]
+__all__ = ["METRICS_TYPE", "Metrics"]
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -39,8 +43,10 @@ class Metrics:
         def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"thinfer_{name}", text, labels, registry=registry)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"thinfer_{name}", text, buckets=buckets, registry=registry)
+        def histogram(
+            name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
+        ) -> Histogram:
+            return Histogram(f"thinfer_{name}", text, labels, buckets=buckets, registry=registry)
 
         self.received = counter("requests_received", "Requests that arrived")
         self.requests = counter("requests", "Requests answered or given up", ("route", "outcome"))
@@ -48,16 +54,22 @@ class Metrics:
         self.in_flight = Gauge(
             "thinfer_requests_in_flight", "Requests not answered yet", registry=registry
         )
-        self.request_seconds = histogram("request_seconds", "From first byte to answer", SECONDS)
+        # By route, or a scrape each second would stand among the answers.
+        self.request_seconds = histogram(
+            "request_seconds", "From first byte to answer", SECONDS, ("route",)
+        )
         self.texts = counter("texts", "Texts answered")
         self.tokens = counter("tokens", "Tokens of the texts answered")
         self.truncated = counter("truncated_texts", "Texts cut to the maximum length")
+        self.windowed = counter("windowed_texts", "Texts read in several windows")
+        self.windows = counter("windows", "Windows of the texts read in several")
         self.unknown = counter("unknown_tokens", "Tokens that the vocabulary does not know")
         self.tokenize_seconds = histogram("tokenize_seconds", "Tokenising a request", SECONDS)
         self.queue_seconds = histogram("queue_seconds", "A request's wait for the engine", SECONDS)
         self.infer_seconds = histogram("infer_seconds", "A request's time in the engine", SECONDS)
         self.batch_size = histogram("batch_size", "Texts of an engine call", TEXTS)
         self.batch_tokens = histogram("batch_tokens", "Tokens of an engine call", TOKENS)
+        self.cache = counter("cache", "Texts that a cache was asked for", ("outcome",))
         self.engine_failures = counter("engine_failures", "Engine calls that failed")
         self.gate = counter("gate", "Texts that a gate saw", ("outcome",))
         self.cascade = counter("cascade", "Texts answered under a cascade", ("outcome",))
@@ -104,6 +116,21 @@ class Metrics:
         self.batch_size.observe(run.texts)
         self.batch_tokens.observe(run.tokens)
         self.engine_failures.inc(run.is_failed)
+
+    def count_cache(self, outcome: str, texts: int) -> None:
+        """Count texts that were known (`hit`), under way (`coalesced`) or neither (`miss`)."""
+        self.cache.labels(outcome).inc(texts)
+
+    def watch_cache(self, store: RowStore) -> None:
+        """Show how full the store is, at each scrape."""
+        rows = Gauge("thinfer_cache_texts", "Texts whose answer is kept", registry=self._registry)
+        rows.set_function(lambda: len(store))
+        size = Gauge("thinfer_cache_bytes", "Memory of these answers", registry=self._registry)
+        size.set_function(lambda: store.size_bytes)
+
+    def register(self, collector: Collector) -> None:
+        """Show the figures of another part of the service, at each scrape."""
+        self._registry.register(collector)
 
     def forget(self, version: str) -> None:
         """Drop the series of a version that is not loaded any more."""

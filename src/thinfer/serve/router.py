@@ -156,6 +156,27 @@ class Router:
             self._previous = self._current
             self._current = self._loaded[max(self._split, key=lambda name: self._split[name])]
 
+    def restore(
+        self,
+        current: str,
+        *,
+        previous: str | None,
+        split: Mapping[str, float],
+        shadow: str | None,
+    ) -> None:
+        """Take over the state of another router over the same versions.
+
+        Raises:
+            UnknownVersionError: a name is not loaded.
+        """
+        names = [current, *split, *(name for name in (previous, shadow) if name is not None)]
+        for name in names:
+            self.find(name)
+        self._current = self._loaded[current]
+        self._previous = None if previous is None else self._loaded[previous]
+        self._shadow = None if shadow is None else self._loaded[shadow]
+        self._split = dict(split)
+
     def stop_arm(self, name: str) -> None:
         """Give an arm's share to the current version."""
         rest = {other: share for other, share in self._split.items() if other != name}

@@ -19,22 +19,29 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from thinfer.core.clock import Clock
-from thinfer.errors import ThinferError, UserError
+from thinfer.errors import ThinferError
+from thinfer.serve.listening import BACKLOG, open_listener, take_listener, url_of
+from thinfer.serve.peers import Peers, Place
 from thinfer.serve.protocol import build_protocol
 from thinfer.serve.service import Service
+from thinfer.serve.settings import ServeSettings
 
 __all__ = ["run_server"]
 
 logger = logging.getLogger("thinfer.serve")
 
-BACKLOG = 2048
 KEEP_ALIVE_S = 5
 # A query may hold a long text.
 MAX_HEAD_BYTES = 256 * 1024
 
 
 def run_server(
-    app: ASGIApp, service: Service, *, clock: Clock, announce: Callable[[str], None]
+    app: ASGIApp,
+    service: Service,
+    *,
+    clock: Clock,
+    announce: Callable[[str], None],
+    peers: Peers | None = None,
 ) -> None:
     """Serve until a signal asks to stop.
 
@@ -44,14 +51,17 @@ def run_server(
         clock: measures the deadline of the stop.
         announce: told the address once a real inference has worked, for example
             `http://127.0.0.1:8000`.
+        peers: the other processes of this service, where there are any.
 
     Raises:
         UserError: the address cannot be listened on.
         NotReadyError: the first inference failed.
     """
     settings = service.settings
-    listener = _listen(settings.host, settings.port)
-    with contextlib.closing(listener):
+    with contextlib.ExitStack() as stack:
+        listeners = [
+            stack.enter_context(contextlib.closing(item)) for item in _open(settings, peers)
+        ]
         config = uvicorn.Config(
             app,
             http=build_protocol(settings.head_timeout_s, max_head_bytes=MAX_HEAD_BYTES),
@@ -67,13 +77,16 @@ def run_server(
 
         async def tell_ready() -> None:
             if not service.lifecycle.is_draining:
+                state = None if peers is None else peers.read_state()
+                if state is not None:  # the others have changed their versions since the start
+                    await service.fleet.follow(state)
                 await service.check_ready()
-                announce(_url_of(listener))
+                announce(url_of(listeners[0]))
                 logger.info("settings %s", settings.describe())
 
         server = _Server(config, tell_ready)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_serve(server, service, listener=listener, clock=clock))
+            runner.run(_serve(server, service, listeners=listeners, clock=clock))
 
 
 class _Server(uvicorn.Server):
@@ -100,7 +113,7 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    server: _Server, service: Service, *, listener: socket.socket, clock: Clock
+    server: _Server, service: Service, *, listeners: list[socket.socket], clock: Clock
 ) -> None:
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
@@ -113,7 +126,16 @@ async def _serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    await server.serve(sockets=[listener])
+    if service.settings.place is not None:
+        life = Place.decode(service.settings.place).life
+
+        def stop_alone() -> None:
+            loop.remove_reader(life)
+            logger.warning("the process that started this worker is gone")
+            stop()
+
+        loop.add_reader(life, stop_alone)
+    await server.serve(sockets=listeners)
     if server.failure is not None:
         raise server.failure
 
@@ -136,25 +158,8 @@ async def _drain(server: _Server, service: Service, *, clock: Clock) -> None:
     server.should_exit = True
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Give a listening socket.
-
-    Raises:
-        UserError: the address is taken, unknown, or not allowed.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        what = f"cannot listen on {host} port {port}"
-        do = "name another --port, or 0 for a free one"
-        raise UserError(what, got=error.strerror or str(error), do=do) from error
-    # asyncio sets this on the sockets that it opens itself, not on those it is given; without
-    # it a kept connection waits some 40 ms for the client's acknowledgement between head and body.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def _url_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _open(settings: ServeSettings, peers: Peers | None) -> list[socket.socket]:
+    """Give the sockets to listen on: the public one, and one for the other processes."""
+    if peers is None or settings.place is None:
+        return [open_listener(settings.host, settings.port)]
+    return [take_listener(Place.decode(settings.place).socket), peers.listen()]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +14,27 @@ from starlette.requests import Request
 from thinfer.classifier import Classifier, Prediction
 from thinfer.core.clock import Clock
 from thinfer.errors import EngineError, ThinferError
-from thinfer.serve.asked import read_asked
+from thinfer.serve.asked import Asked, read_asked
 from thinfer.serve.batcher import Batcher, BatchLimits
+from thinfer.serve.cache import SharedTicket, TextCache
 from thinfer.serve.cascade import Cascade, Relay, open_cascade
-from thinfer.serve.errors import ClientGoneError, InvalidBodyError, LateError, NotReadyError
+from thinfer.serve.drift import DriftWatch
+from thinfer.serve.errors import ClientGoneError, LateError, NotReadyError, TooManyWindowsError
 from thinfer.serve.fleet import Fleet
 from thinfer.serve.gate import GateStage, open_gate
 from thinfer.serve.lifecycle import Lifecycle
-from thinfer.serve.middleware import trace_of
+from thinfer.serve.middleware import Trace, trace_of
 from thinfer.serve.observe import Metrics
 from thinfer.serve.router import Router
+from thinfer.serve.rowstore import RowStore
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.shadow import Shadow
 from thinfer.serve.ticket import Logits, Permit, Ticket
 from thinfer.serve.version import Version
 from thinfer.serve.waiting import Priority
-from thinfer.text.tokenizer import Encoding
+from thinfer.text.batch import Batch
+from thinfer.text.encoding import Encoding
+from thinfer.text.long_text import LongText
 
 __all__ = ["Answered", "Service", "build_service"]
 
@@ -55,11 +61,7 @@ class Answered:
 
     def predictions(self) -> list[Prediction]:
         """Give label and scores of each text."""
-        return self.version.classifier.to_predictions(
-            self.logits,
-            truncated=self.encoded.truncated,
-            tokens=self.encoded.batch.lengths,
-        )
+        return self.version.classifier.to_predictions(self.logits, self.encoded)
 
 
 class Service:
@@ -88,7 +90,17 @@ class Service:
     ) -> None:
         self.fleet, self.settings, self.metrics = fleet, settings, metrics
         self.router, self.cascade, self.gate = fleet.router, cascade, gate
+        # Fixed at the start: another version of the model keeps its name.
+        folder = self.router.current.classifier.bundle.path.resolve().name
+        self.model_name = settings.model_name or folder or "model"
         self.lifecycle = Lifecycle()
+        self.cache: TextCache | None = None
+        if settings.cache_texts:
+            store = RowStore(max_rows=settings.cache_texts, max_bytes=settings.cache_bytes)
+            self.cache = TextCache(store, count=metrics.count_cache)
+            metrics.watch_cache(store)
+        self.drift = DriftWatch(window=settings.drift_window)
+        metrics.register(self.drift)
         self._shadow = Shadow(fleet, metrics, compare_share=settings.compare_share, rng=rng)
         self._clock = clock
         self._probe: asyncio.Task[None] | None = None
@@ -112,7 +124,7 @@ class Service:
         texts: Sequence[str],
         *,
         pairs: Sequence[str] | None = None,
-        may_truncate: bool = True,
+        long_text: LongText | None = None,
         use: str | None = None,
     ) -> Answered:
         """Answer one request, one text or many, under the same rule of admission.
@@ -122,7 +134,7 @@ class Service:
                 key, a deadline or a class.
             texts: at least one.
             pairs: of the same length as the texts.
-            may_truncate: whether a text that is too long may be cut.
+            long_text: what becomes of a text that is too long; the bundle's own rule when absent.
             use: the version that shall answer, before what the headers ask for.
 
         Returns:
@@ -130,7 +142,6 @@ class Service:
 
         Raises:
             UnknownVersionError: the version asked for is not loaded.
-            InvalidBodyError: a text is too long and may not be cut.
             LateError: the request's deadline passed.
             ClientGoneError: the client left first.
         """
@@ -140,39 +151,36 @@ class Service:
         trace.version, trace.is_routed = version.name, True
         deadline = None if asked.deadline_ms is None else arrived + asked.deadline_ms / 1e3
         with version.hold(), version.batcher.admit(len(texts)) as permit:
-            encoded = await self._tokenize(version, texts, pairs=pairs)
-            truncated = int(np.count_nonzero(encoded.truncated))
-            if truncated and not may_truncate:
-                what = f"{truncated} of the texts are too long, and 'truncate' is false"
-                expected = f"at most {version.classifier.tokenizer.max_length} tokens"
-                raise InvalidBodyError(what, expected=expected)
+            encoded = await self._tokenize(version, texts, pairs=pairs, long_text=long_text)
             if self.gate is not None and (
                 known := self.gate.answer(version.classifier, texts, pairs)
             ):
-                trace.truncated, trace.relay = truncated, known
+                trace.relay, trace.texts = known, len(texts)
                 return Answered(version=version, logits=known.logits, encoded=encoded, relay=known)
-            ticket = version.batcher.submit(
-                encoded.batch, permit, priority=asked.priority, deadline_s=deadline
-            )
+            if len(encoded.batch) > len(texts):
+                self._check_windows(encoded)
+                version.batcher.admit_more(permit, len(encoded.batch) - len(texts))
+            ticket, leave = self._submit(version, encoded.batch, permit, asked, deadline)
             try:
                 logits = await self._wait(ticket, request)
             except EngineError:
                 self.fleet.note_request(version.name, None)
                 raise
             finally:
-                version.batcher.leave(ticket)
-        trace.truncated = truncated
-        self._count(version, ticket, truncated=truncated, unknown=int(encoded.unknown.sum()))
-        self._shadow.follow(version, texts, pairs, logits=logits)
+                leave()
+        pooled = version.classifier.pool(logits, encoded)
+        self.drift.observe(version.classifier, pooled, encoded)
+        self._count(version, ticket, encoded=encoded, trace=trace)
+        self._shadow.follow(version, texts, pairs, logits=pooled, long_text=encoded.long_text)
         relay = None
         if self.cascade is not None:
             left = None if deadline is None else deadline - self._clock.monotonic()
             relay = await self.cascade.complete(
-                version.classifier, logits, texts, pairs=pairs, left_s=left
+                version.classifier, pooled, texts, pairs=pairs, left_s=left
             )
         if relay is not None:
-            trace.relay, logits = relay, relay.logits
-        return Answered(version=version, logits=logits, encoded=encoded, relay=relay)
+            trace.relay, pooled = relay, relay.logits
+        return Answered(version=version, logits=pooled, encoded=encoded, relay=relay)
 
     async def check_ready(self) -> None:
         """Return when a real inference through the queue worked in time.
@@ -205,20 +213,62 @@ class Service:
         finally:
             version.batcher.leave(ticket)
 
+    def _check_windows(self, encoded: Encoding) -> None:
+        """Let pass what has few windows.
+
+        Raises:
+            TooManyWindowsError: a text needs more than the settings allow.
+        """
+        most, allowed = int(encoded.windows.max()), self.settings.max_windows
+        if most > allowed:
+            what = "a text is too long to be read in windows"
+            do = "send it in parts, or let it be cut"
+            raise TooManyWindowsError(what, expected=f"at most {allowed}", got=str(most), do=do)
+
+    def _submit(
+        self,
+        version: Version,
+        batch: Batch,
+        permit: Permit,
+        asked: Asked,
+        deadline_s: float | None,
+    ) -> tuple[Ticket | SharedTicket, Callable[[], None]]:
+        """Queue texts, those that nobody knows yet where there is a cache; and how to leave."""
+        queue = version.batcher
+        ask = partial(queue.submit, permit=permit, priority=asked.priority, deadline_s=deadline_s)
+        if self.cache is None:
+            ticket = ask(batch)
+            return ticket, partial(queue.leave, ticket)
+        shared = self.cache.submit(
+            version.classifier,
+            batch,
+            ask=ask,
+            leave=queue.leave,
+            rank=asked.priority,
+            deadline_s=deadline_s,
+        )
+        return shared, partial(self.cache.leave, shared)
+
     async def _tokenize(
-        self, version: Version, texts: Sequence[str], *, pairs: Sequence[str] | None
+        self,
+        version: Version,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None,
+        long_text: LongText | None,
     ) -> Encoding:
         started = self._clock.monotonic()
         encode = version.classifier.tokenizer.encode
+        rule = long_text or version.classifier.long_text
         characters = sum(map(len, texts)) + sum(map(len, pairs or ()))
         if characters <= INLINE_CHARACTERS:
-            encoded = encode(texts, pairs)
+            encoded = encode(texts, pairs, long_text=rule)
         else:
-            encoded = await asyncio.to_thread(encode, texts, pairs)
+            encoded = await asyncio.to_thread(encode, texts, pairs, long_text=rule)
         self.metrics.tokenize_seconds.observe(self._clock.monotonic() - started)
         return encoded
 
-    async def _wait(self, ticket: Ticket, request: Request) -> Logits:
+    async def _wait(self, ticket: Ticket | SharedTicket, request: Request) -> Logits:
         """Give the logits, unless the client leaves or the deadline passes first.
 
         Raises:
@@ -244,15 +294,30 @@ class Service:
         what = "the client left before its answer"
         raise ClientGoneError(what)
 
-    def _count(self, version: Version, ticket: Ticket, *, truncated: int, unknown: int) -> None:
-        metrics, texts = self.metrics, len(ticket.lengths)
+    def _count(
+        self,
+        version: Version,
+        ticket: Ticket | SharedTicket,
+        *,
+        encoded: Encoding,
+        trace: Trace,
+    ) -> None:
+        metrics, texts = self.metrics, len(encoded.windows)
+        trace.texts, trace.truncated = texts, int(np.count_nonzero(encoded.truncated))
+        trace.tokens, trace.tokens_total = sum(ticket.lengths), int(encoded.totals.sum())
         metrics.texts.inc(texts)
-        metrics.tokens.inc(sum(ticket.lengths))
-        metrics.truncated.inc(truncated)
-        metrics.unknown.inc(unknown)
+        metrics.tokens.inc(trace.tokens)
+        metrics.truncated.inc(trace.truncated)
+        metrics.unknown.inc(int(encoded.unknown.sum()))
+        if len(ticket.lengths) > texts:
+            windows = encoded.windows[encoded.windows > 1]
+            metrics.windowed.inc(len(windows))
+            metrics.windows.inc(int(windows.sum()))
+        metrics.version_texts.labels(version.name).inc(texts)
+        if isinstance(ticket, SharedTicket) and not ticket.is_computed:
+            return  # no engine was asked: its times would make a version look faster than it is
         metrics.queue_seconds.observe(ticket.queue_s)
         metrics.infer_seconds.observe(ticket.infer_s)
-        metrics.version_texts.labels(version.name).inc(texts)
         metrics.version_seconds.labels(version.name).observe(ticket.infer_s)
         self.fleet.note_request(version.name, ticket.queue_s + ticket.infer_s)
 

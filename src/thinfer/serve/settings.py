@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,16 +25,21 @@ class ServeSettings(BaseSettings):
         port: 0 takes a free one.
         engine: a name of the manifest; the chosen engine when absent.
         threads: of one engine call; the usable cores when absent.
+        workers: processes that answer behind one socket.
         engine_workers: engine calls that may run side by side, on the same weights.
         max_queue: texts that may wait for the engine; more are answered with 429.
         max_batch_tokens: tokens of one engine call.
         max_batch_texts: texts of one engine call.
         max_body_bytes: of a request's body; more is answered with 413.
+        max_windows: of one text that is read in windows; a longer text is answered with 413.
+        window_overlap: share of a window that its neighbour reads too, at least.
+        model_name: in the paths of the Open Inference Protocol; the bundle's folder when absent.
         head_timeout_s: for a request's line and headers to arrive.
         body_timeout_s: for a body to arrive.
         ready_timeout_s: for the inference that readiness makes.
         drain_notice_s: between readiness going false and the listening socket closing, at least.
         drain_timeout_s: for the requests in flight when the service is told to stop.
+        console: whether the page at `/` is served.
         serve_key_file: its key is asked of the classify routes; open when absent.
         admin_key_file: its key is asked of the admin routes; closed when absent.
         max_versions: bundles loaded at once, the one kept for a rollback included.
@@ -44,6 +49,11 @@ class ServeSettings(BaseSettings):
         arm_max_slowdown: an arm whose median request takes so many times as long is stopped.
         compare_share: share of an arm's requests that the current version sees too.
         access_log: one line a request, without its query and body.
+        log_format: of all log lines.
+        otel: one OpenTelemetry span a request; where to, the `OTEL_…` variables tell its library.
+        cache_texts: answers that are kept, and equal texts are computed once; 0 for neither.
+        cache_bytes: memory of the answers that are kept.
+        drift_window: texts that the live histograms look back on; 0 for none.
         gate: a file of `thinfer fit-gate`; texts that it is sure of are answered by it.
         gate_policy: of `thinfer calibrate-cascade GATE`; how sure it must be.
         cascade: a policy of `thinfer calibrate-cascade`; texts below its threshold go on.
@@ -57,22 +67,29 @@ class ServeSettings(BaseSettings):
         cascade_cooldown_s: how long.
     """
 
-    model_config = SettingsConfigDict(env_prefix="THINFER_SERVE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="THINFER_SERVE_", frozen=True, extra="forbid", protected_namespaces=()
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     engine: str | None = None
     threads: int | None = Field(default=None, ge=1)
+    workers: int = Field(default=1, ge=1, le=256)
     engine_workers: int = Field(default=1, ge=1, le=64)
     max_queue: int = Field(default=512, ge=1)
     max_batch_tokens: int = Field(default=4096, ge=1)
     max_batch_texts: int = Field(default=64, ge=1)
     max_body_bytes: int = Field(default=8 * MIB, ge=1)
+    max_windows: int = Field(default=64, ge=1)
+    window_overlap: float = Field(default=0.25, ge=0.0, le=0.9)
+    model_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     head_timeout_s: float = Field(default=10.0, gt=0)
     body_timeout_s: float = Field(default=30.0, gt=0)
     ready_timeout_s: float = Field(default=5.0, gt=0)
     drain_notice_s: float = Field(default=0.5, ge=0)
     drain_timeout_s: float = Field(default=30.0, gt=0)
+    console: bool = True
     serve_key_file: Path | None = None
     admin_key_file: Path | None = None
     max_versions: int = Field(default=4, ge=2)
@@ -82,6 +99,12 @@ class ServeSettings(BaseSettings):
     arm_max_slowdown: float = Field(default=3.0, gt=1)
     compare_share: float = Field(default=0.1, ge=0, le=1)
     access_log: bool = False
+    log_format: Literal["json", "text"] = "json"
+    otel: bool = False
+    cache_texts: int = Field(default=0, ge=0)
+    cache_bytes: int = Field(default=64 * MIB, ge=1)
+    drift_window: int = Field(default=4096, ge=0)
+    place: str | None = None  # given by the process that starts several workers, never by a user
     gate: Path | None = None
     gate_policy: Path | None = None
     cascade: Path | None = None
@@ -124,8 +147,20 @@ class ServeSettings(BaseSettings):
         return (self.cascade_to or "").startswith(("http://", "https://"))
 
     def describe(self) -> str:
-        """Give the resolved settings as one line of JSON; secret fields come out masked."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
+        """Give the resolved settings as one line of JSON; none of them is a secret."""
+        return json.dumps(self.model_dump(mode="json", exclude={"place"}), ensure_ascii=False)
+
+    def as_environment(self, *, without: Collection[str]) -> dict[str, str]:
+        """Give the settings as variables that `load_settings` reads in another process.
+
+        Args:
+            without: names of settings to leave out.
+        """
+        found = self.model_dump(mode="json", exclude_none=True, exclude=set(without))
+        return {
+            f"THINFER_SERVE_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in found.items()
+        }
 
 
 def load_settings(flags: Mapping[str, object]) -> ServeSettings:

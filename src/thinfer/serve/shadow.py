@@ -7,7 +7,8 @@ second version's queue, and only while nobody waits for the version that answers
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from thinfer.serve.observe import Metrics
 from thinfer.serve.ticket import Logits
 from thinfer.serve.version import Version
 from thinfer.serve.waiting import Priority
+from thinfer.text.encoding import Encoding
+from thinfer.text.long_text import LongText
 
 __all__ = ["Shadow"]
 
@@ -48,6 +51,7 @@ class Shadow:
         pairs: Sequence[str] | None,
         *,
         logits: Logits,
+        long_text: LongText,
     ) -> None:
         """Let another version see texts that are answered, where there is one to compare.
 
@@ -56,6 +60,7 @@ class Shadow:
             texts: of the request.
             pairs: their pairs.
             logits: the answer, float32 `[texts, classes]`.
+            long_text: what was done with texts that are too long.
         """
         router = self._fleet.router
         if answered is router.current:
@@ -70,7 +75,10 @@ class Shadow:
             self._metrics.shadow.labels(tested.name, "dropped").inc(len(texts))
             return
         best = [answered.classifier.labels[best] for best in logits.argmax(axis=1).tolist()]
-        work = self._compare(other, tested, list(texts), pairs, best)
+        encode = functools.partial(
+            other.classifier.tokenizer.encode, tuple(texts), pairs, long_text=long_text
+        )
+        work = self._compare(other, tested, encode, best)
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -85,28 +93,27 @@ class Shadow:
         self,
         other: Version,
         tested: Version,
-        texts: list[str],
-        pairs: Sequence[str] | None,
+        encode: Callable[[], Encoding],
         best: list[str],
     ) -> None:
         count = self._metrics.shadow.labels
         with other.hold():
             try:
-                encoded = await asyncio.to_thread(other.classifier.tokenizer.encode, texts, pairs)
-                with other.batcher.admit(len(texts)) as permit:
+                encoded = await asyncio.to_thread(encode)
+                with other.batcher.admit(len(encoded.batch)) as permit:
                     ticket = other.batcher.submit(encoded.batch, permit, priority=Priority.LOW)
                     try:
-                        logits = await ticket.done
+                        logits = other.classifier.pool(await ticket.done, encoded)
                     finally:
                         other.batcher.leave(ticket)
             except (OverloadError, TooManyTextsError):
-                count(tested.name, "dropped").inc(len(texts))
+                count(tested.name, "dropped").inc(len(best))
                 return
             except ThinferError:
-                count(tested.name, "failed").inc(len(texts))
+                count(tested.name, "failed").inc(len(best))
                 return
         labels = [other.classifier.labels[best] for best in logits.argmax(axis=1).tolist()]
         differed = sum(a != b for a, b in zip(best, labels, strict=True))
-        count(tested.name, "agreed").inc(len(texts) - differed)
+        count(tested.name, "agreed").inc(len(best) - differed)
         count(tested.name, "differed").inc(differed)
-        self._fleet.note_comparison(tested.name, differed=differed, texts=len(texts))
+        self._fleet.note_comparison(tested.name, differed=differed, texts=len(best))

@@ -67,15 +67,17 @@ class LocalUpstream:
             texts: at least one.
             pairs: of the same length.
         """
-        with self._batcher.admit(len(texts)) as permit:
-            encode = self._classifier.tokenizer.encode
-            encoded = await asyncio.to_thread(encode, texts, pairs)
+        classifier = self._classifier
+        encoded = await asyncio.to_thread(
+            classifier.tokenizer.encode, texts, pairs, long_text=classifier.long_text
+        )
+        with self._batcher.admit(len(encoded.batch)) as permit:
             ticket = self._batcher.submit(encoded.batch, permit)
             try:
                 logits = await ticket.done
             finally:
                 self._batcher.leave(ticket)
-        return logits[:, self._order]
+        return classifier.pool(logits, encoded)[:, self._order]
 
     async def stop(self) -> None:
         """End the worker and close the bundle."""

@@ -2,7 +2,9 @@
 
 from thinfer.text.batch import Batch
 from thinfer.text.corpus import Corpus, read_corpus
-from thinfer.text.tokenizer import Encoding, Tokenizer
+from thinfer.text.encoding import Encoding
+from thinfer.text.long_text import LongText
+from thinfer.text.tokenizer import Tokenizer
 from thinfer.text.vocabulary import (
     VocabularyPlan,
     plan_vocabulary,
@@ -14,6 +16,7 @@ __all__ = [
     "Batch",
     "Corpus",
     "Encoding",
+    "LongText",
     "Tokenizer",
     "VocabularyPlan",
     "plan_vocabulary",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from thinfer.text.backend import (
     name_specials,
     tokens_by_id,
 )
-from thinfer.text.batch import Batch
+from thinfer.text.encoding import Encoding, sum_windows
 from thinfer.text.folder import read_folder
+from thinfer.text.long_text import HEAD, LongText, fit_parts
 from thinfer.text.template import Template, cut_longest, probe_template
 
 __all__ = ["Encoding", "Tokenizer"]
@@ -30,21 +30,6 @@ Ids = NDArray[np.int64]
 
 DEFAULT_MAX_LENGTH = 512
 _FEW_TEXTS = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Encoding:
-    """Token ids of texts and what happened on the way.
-
-    Attributes:
-        batch: packed ids, specials included.
-        truncated: bool `[sequences]`, whether tokens were cut off.
-        unknown: int64 `[sequences]`, unknown tokens among those kept.
-    """
-
-    batch: Batch
-    truncated: NDArray[np.bool_]
-    unknown: Ids
 
 
 class Tokenizer:
@@ -208,19 +193,28 @@ class Tokenizer:
             raise DataError(what, do="check the special tokens in tokenizer_config.json")
         return int(found)
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoding:
+    def encode(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        long_text: LongText = HEAD,
+    ) -> Encoding:
         """Give the token ids of texts, cut to `max_length` as `transformers` cuts.
 
         Args:
             texts: any strings, empty ones included.
             pairs: the second text of each; of a pair, the longer text is cut first.
+            long_text: what becomes of texts that are too long; by default their head is kept.
 
         Returns:
-            Ids, and for each sequence whether it was cut and how many tokens are unknown.
+            Ids, and for each text whether it was cut and how many tokens are unknown.
 
         Raises:
-            DataError: a text is not a string, or there are not as many pairs as texts.
-            UserError: `max_length` leaves no room for the special tokens of a pair.
+            DataError: a text is not a string, there are not as many pairs as texts, or a text is
+                too long where none may be.
+            UserError: `max_length` leaves no room for the special tokens of a pair, or a pair is
+                to be read in windows.
         """
         if pairs is not None and len(pairs) != len(texts):
             what = "texts and pairs differ in number"
@@ -232,14 +226,24 @@ class Tokenizer:
             raise UserError(what, expected=f"at least {template.added}")
         parts = [self.encode_bare(side) for side in (texts, pairs) if side is not None]
         lengths = np.array([[len(ids) for ids in part] for part in parts], dtype=np.int64)
-        lengths = lengths.reshape(len(parts), len(texts)).T  # [sequences, texts]
+        lengths = lengths.reshape(len(parts), len(texts)).T  # [texts, sides]
         kept = np.minimum(lengths, room) if pairs is None else cut_longest(lengths, room)
-        batch = template.assemble(parts, kept)
+        truncated = np.any(kept < lengths, axis=1)
+        windows = np.ones(len(texts), dtype=np.int64)
+        if long_text.policy != "head" and truncated.any():
+            fitted, kept, windows = fit_parts(parts, kept, room=room, long_text=long_text)
+            batch = template.assemble(fitted, kept)
+            truncated &= long_text.policy != "windows"
+        else:
+            batch = template.assemble(parts, kept)
         sums = np.concatenate([[0], np.cumsum(batch.ids == self.unk_id)])
         return Encoding(
             batch=batch,
-            truncated=np.any(kept < lengths, axis=1),
-            unknown=np.diff(sums[batch.offsets]).astype(np.int64),
+            truncated=truncated,
+            unknown=sum_windows(np.diff(sums[batch.offsets]).astype(np.int64), windows),
+            totals=lengths.sum(axis=1) + template.added,
+            windows=windows,
+            long_text=long_text,
         )
 
     def encode_bare(self, texts: Sequence[str]) -> list[list[int]]:

@@ -9,19 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from thinfer.bench.load import (
-    LoadPlan,
-    LoadResult,
-    draw_due_times,
-    run_closed_loop,
-    run_open_loop,
-)
+from tests.support.http_double import CHUNKED, OK, Server, in_thread
+from thinfer.bench.load import LoadPlan, run_closed_loop, run_open_loop, run_punctually
+from thinfer.bench.outcome import LoadResult
 from thinfer.core.clock import SystemClock
 from thinfer.errors import UserError
 
-Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
-CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
 PLAN = LoadPlan(
     host="127.0.0.1",
     port=1,
@@ -31,39 +24,6 @@ PLAN = LoadPlan(
     requests=6,
     seconds=20.0,
 )
-
-
-class Server:
-    """Keeps what it was asked, and answers as it is told."""
-
-    def __init__(self, answer: bytes = OK, *, gate: asyncio.Event | None = None) -> None:
-        self.answer, self.gate = answer, gate
-        self.bodies: list[bytes] = []
-        self.heads: list[str] = []
-        self.connections = 0
-        self.at_once = self.most_at_once = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = int(head.lower().split("content-length: ")[1].split("\r\n")[0])
-                self.heads.append(head)
-                self.bodies.append(await reader.readexactly(length))
-                self.at_once += 1
-                self.most_at_once = max(self.most_at_once, self.at_once)
-                if self.gate is not None:
-                    await self.gate.wait()
-                self.at_once -= 1
-                writer.write(self.answer)
-                await writer.drain()
-                if b"connection: close" in self.answer:
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            return
-        finally:
-            writer.close()
 
 
 async def with_server(
@@ -182,6 +142,9 @@ def test_only_loopback_addresses_are_loaded(host: str) -> None:
     [
         {"bodies": ()},
         {"connections": 0},
+        {"connections": 10_000},
+        {"warmup": 20.0},
+        {"warmup": -1.0},
         {"requests": 0},
         {"requests": 10**9},
         {"seconds": 0.0},
@@ -193,9 +156,47 @@ def test_a_plan_without_bounds_is_refused(change: dict[str, object]) -> None:
         replace(PLAN, **change)  # type: ignore[arg-type]  # one wrong value a case
 
 
-def test_due_times_rise_at_the_rate_asked_for() -> None:
-    times = draw_due_times(rate=50.0, requests=4000, rng=np.random.default_rng(0))
-    assert np.all(np.diff(times) >= 0)
-    assert times[-1] == pytest.approx(80.0, rel=0.1)
-    with pytest.raises(UserError, match="rate"):
-        draw_due_times(rate=0.0, requests=1, rng=np.random.default_rng(0))
+def test_requests_of_the_warm_up_are_sent_and_not_counted() -> None:
+    server = Server()
+    plan = replace(PLAN, warmup=0.05)
+    result = open_loop(server, [0.0, 0.0, 0.05, 0.06], plan)
+    assert len(server.bodies) == 4
+    assert result.asked == len(result.latencies) == len(result.late) == 2
+    assert result.lost == 0
+
+
+def test_the_connection_used_last_is_used_again() -> None:
+    server = Server()
+    result = open_loop(server, [0.0, 0.05, 0.1], replace(PLAN, connections=5))
+    assert result.statuses == {"200": 3}
+    assert server.connections == 1
+    assert result.waited == 0
+
+
+def test_a_request_without_a_free_connection_is_counted_as_waiting() -> None:
+    result = open_loop(Server(), [0.0, 0.0, 0.0], replace(PLAN, connections=1))
+    assert result.statuses == {"200": 3}
+    assert result.waited == 2
+
+
+def test_headers_go_with_each_request_and_not_into_the_plans_text() -> None:
+    server = Server()
+    plan = replace(PLAN, headers=(("authorization", "Bearer 4711"),))
+    closed(server, plan)
+    assert all("authorization: Bearer 4711\r\n" in head for head in server.heads)
+    assert "4711" not in repr(plan)
+
+
+def test_a_remote_host_is_loaded_only_when_that_is_said() -> None:
+    assert replace(PLAN, host="10.0.0.1", allow_remote=True).host == "10.0.0.1"
+
+
+def test_the_punctual_loop_runs_a_whole_run() -> None:
+    server = Server()
+    with in_thread(server) as port:
+        plan = replace(PLAN, port=port)
+        for connections in (2, 4000):  # so many are beyond what `select` can watch
+            loop = run_open_loop(plan, due=[0.0, 0.01], clock=SystemClock())
+            result = run_punctually(loop, connections=connections)
+            assert result.statuses == {"200": 2}
+            assert result.generator_share > 0

@@ -34,6 +34,9 @@ def test_check_answers_with_content_result_and_probability(shared: Harness) -> N
             "content": "hello 你好",
             "result": expected.label,
             "probability": pytest.approx(expected.score),
+            "truncated": False,
+            "tokens": expected.tokens,
+            "tokens_total": expected.tokens,
         }
         assert answer.headers["x-thinfer-version"] == shared.classifier.version
 
@@ -125,10 +128,15 @@ def test_no_bytes_make_a_server_error(shared: Harness, path: str, raw: bytes) ->
 
 def test_the_description_of_the_api_names_the_routes_and_their_bodies(shared: Harness) -> None:
     paths = shared.client.get("/openapi.json").json()["paths"]
-    open_to_all = {"/check", "/predict", "/livez", "/readyz", "/metrics", "/info"}
-    assert {path for path in paths if not path.startswith("/admin/")} == open_to_all
+    model = "/v2/models/{name}"
+    names = [model, f"{model}/ready", f"{model}/infer"]
+    names += [name.replace(model, f"{model}/versions/{{version}}") for name in names]
+    names += ["/check", "/predict", "/v1/moderations", "/livez", "/readyz", "/health", "/metrics"]
+    names += ["/drift", "/info", "/v2", "/v2/health/live", "/v2/health/ready"]
+    names += [f"/admin/{name}" for name in ("versions", "versions/{name}", "rollback", "split")]
+    assert set(names) == set(paths)
     schema = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"inputs", "truncate", "raw_scores"}
+    assert {"inputs", "truncate", "raw_scores", "long_text", "top_k"} < set(schema["properties"])
 
 
 def test_info_names_the_model_and_the_limits(shared: Harness) -> None:
@@ -137,6 +145,7 @@ def test_info_names_the_model_and_the_limits(shared: Harness) -> None:
     assert info["labels"] == list(shared.classifier.labels)
     assert info["engine"] == "fake"
     assert info["limits"]["max_queue"] == 512
+    assert info["keys"] == {"serve": False, "admin": True}
 
 
 def test_readiness_is_a_real_inference(tmp_path: Path) -> None:
@@ -350,7 +359,6 @@ def assert_counters(samples: dict[str, float], *, tokens: int) -> None:
     expected = {
         "thinfer_requests_received_total": 100,
         "thinfer_requests_in_flight": 0,
-        "thinfer_request_seconds_count": 100,
         'thinfer_refused_total{reason="body_too_large"}': 10,
         'thinfer_refused_total{reason="too_many_texts"}': 5,
         "thinfer_texts_total": 35 + 60,
@@ -367,6 +375,7 @@ def assert_counters(samples: dict[str, float], *, tokens: int) -> None:
     }
     assert {name: samples[name] for name in expected} == expected
     assert sum_samples(samples, "thinfer_requests_total") == 100
+    assert sum_samples(samples, "thinfer_request_seconds_count") == 100
     assert sum_samples(samples, "thinfer_refused_total") == sum_samples(
         samples, "thinfer_requests_total", 'outcome="refused"'
     )

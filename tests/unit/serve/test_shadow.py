@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.bundles import make_fake_bundle
 from tests.support.serving import Harness, serving, sum_samples
 
 
@@ -117,3 +118,20 @@ def test_a_version_that_fails_after_the_switch_is_rolled_back(tmp_path: Path) ->
         event = next(item for item in shown["events"] if item["kind"] == "auto_rollback")
         assert bad in event["reason"]
         assert "3 of 3 requests failed" in event["reason"]
+
+
+def test_a_shadow_reads_long_texts_as_the_request_asked(tmp_path: Path) -> None:
+    with serving(tmp_path) as harness:
+        first = harness.service.router.current.name
+        # Another seed: other weights, so another version, but the fake engine's same answers.
+        twin = make_fake_bundle(tmp_path / "twin", seed=1)
+        other = harness.load(twin.path, activate=False)["version"]
+        harness.admin("POST", "split", {"versions": {first: 1.0}, "shadow": other})
+        for number in range(10):
+            texts = ["a", f"{number} b c d e f g h " * 5, f"i j k {number} " * 12]
+            body = {"inputs": texts, "long_text": "windows", "pooling": "mean"}
+            assert harness.client.post("/predict", json=body).status_code == 200
+            wait_for(lambda number=number: seen_by(harness, other) == 3 * (number + 1))  # type: ignore[misc]
+        assert (
+            sum_samples(harness.samples(), "thinfer_shadow_texts_total", 'outcome="agreed"') == 30
+        )

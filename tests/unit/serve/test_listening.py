@@ -7,11 +7,11 @@ import socket
 import pytest
 
 from thinfer.errors import UserError
-from thinfer.serve.server import _listen
+from thinfer.serve.listening import open_listener
 
 
 def test_an_accepted_connection_never_waits_to_fill_a_packet() -> None:
-    with _listen("127.0.0.1", 0) as listener:
+    with open_listener("127.0.0.1", 0) as listener:
         with socket.create_connection(listener.getsockname()[:2]):
             accepted, _ = listener.accept()
         with accepted:
@@ -19,7 +19,7 @@ def test_an_accepted_connection_never_waits_to_fill_a_packet() -> None:
 
 
 def test_a_taken_port_is_told() -> None:
-    with _listen("127.0.0.1", 0) as listener:
+    with open_listener("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(UserError, match=str(port)):
-            _listen("127.0.0.1", port)
+            open_listener("127.0.0.1", port)
