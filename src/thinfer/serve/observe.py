@@ -48,12 +48,13 @@ class Metrics:
         ) -> Histogram:
             return Histogram(f"thinfer_{name}", text, labels, buckets=buckets, registry=registry)
 
+        def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+            return Gauge(f"thinfer_{name}", text, labels, registry=registry)
+
         self.received = counter("requests_received", "Requests that arrived")
         self.requests = counter("requests", "Requests answered or given up", ("route", "outcome"))
         self.refused = counter("refused", "Requests refused", ("reason",))
-        self.in_flight = Gauge(
-            "thinfer_requests_in_flight", "Requests not answered yet", registry=registry
-        )
+        self.in_flight = gauge("requests_in_flight", "Requests not answered yet")
         # By route, or a scrape each second would stand among the answers.
         self.request_seconds = histogram(
             "request_seconds", "From first byte to answer", SECONDS, ("route",)
@@ -74,25 +75,16 @@ class Metrics:
         self.gate = counter("gate", "Texts that a gate saw", ("outcome",))
         self.cascade = counter("cascade", "Texts answered under a cascade", ("outcome",))
         self.cascade_seconds = histogram("cascade_seconds", "Asking the bigger model", SECONDS)
-        self.version = Gauge(
-            "thinfer_version_info",
-            "The versions that are loaded",
-            ("version", "engine", "precision"),
-            registry=registry,
+        self.version = gauge(
+            "version_info", "The versions that are loaded", ("version", "engine", "precision")
         )
-        self.share = Gauge(
-            "thinfer_split_share", "Share of the traffic", ("version",), registry=registry
-        )
+        self.share = gauge("split_share", "Share of the traffic", ("version",))
         self.version_requests = counter(
             "version_requests", "Requests that a version was chosen for", ("version", "outcome")
         )
         self.version_texts = counter("version_texts", "Texts a version answered", ("version",))
-        self.version_seconds = Histogram(
-            "thinfer_version_infer_seconds",
-            "A request's time in a version's engine",
-            ("version",),
-            buckets=SECONDS,
-            registry=registry,
+        self.version_seconds = histogram(
+            "version_infer_seconds", "A request's time in a version's engine", SECONDS, ("version",)
         )
         self.shadow = counter(
             "shadow_texts",
@@ -100,7 +92,7 @@ class Metrics:
             ("version", "outcome"),
         )
         self.swaps = counter("swaps", "Events in the life of versions", ("event",))
-        self._queue = Gauge("thinfer_queue_depth", "Texts waiting", registry=registry)
+        self._queue = gauge("queue_depth", "Texts waiting")
 
     def watch_queue(self, depth: Callable[[], float]) -> None:
         """Read the depth of the queue at each scrape."""

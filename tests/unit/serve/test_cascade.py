@@ -235,7 +235,9 @@ def test_a_bigger_bundle_in_the_process_answers_and_says_so(tmp_path: Path) -> N
             found = [row[0]["label"] for row in many.json()]
             assert found == [item.label for item in classifier.predict(["a", "c"], ["b", "d"])]
         assert harness.samples()['thinfer_cascade_total{outcome="upstream"}'] == 3
-        assert harness.samples()["thinfer_cascade_seconds_count"] == 2
+        rows = harness.client.post("/predict", json={**body, "details": True}).json()
+        assert [row["stage"] for row in rows] == ["cloud", "cloud"]
+        assert harness.samples()["thinfer_cascade_seconds_count"] == 3
         told = harness.client.get("/info").json()["cascade"]
         assert (told["small"], told["big"]) == (harness.classifier.version, big.version)
         assert told["breaker"] == "closed"

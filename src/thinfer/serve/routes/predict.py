@@ -25,13 +25,15 @@ class Ranked(BaseModel):
 
 
 class Details(BaseModel):
-    """The labels of one text, and how much of it was read."""
+    """The labels of one text, how much of it was read, and which stage answered."""
 
     predictions: list[Ranked]
     truncated: bool
     tokens: int
     tokens_total: int
     windows: int
+    stage: str | None = None
+    degraded: bool | None = None
 
 
 PredictAnswer = list[Ranked] | list[list[Ranked]] | Details | list[Details]
@@ -96,6 +98,7 @@ def _add_details(answered: Answered, rows: list[Row]) -> list[dict[str, object]]
             "tokens": prediction.tokens,
             "tokens_total": prediction.tokens_total,
             "windows": prediction.windows,
+            **({} if answered.relay is None else answered.relay.describe(place)),
         }
-        for row, prediction in zip(rows, answered.predictions(), strict=True)
+        for place, (row, prediction) in enumerate(zip(rows, answered.predictions(), strict=True))
     ]
