@@ -104,10 +104,15 @@ def test_over_a_good_line_the_cloud_answers_over_one_connection(line: Line) -> N
         (expected,) = classifier.predict(["hello"])
     before = line.proxy.connections
     for _ in range(5):
-        body = line.check()
-        assert (body["result"], body["stage"]) == (expected.label, "cloud")
-        assert body["probability"] == pytest.approx(expected.score)
-        assert "degraded" not in body
+        assert line.check() == {
+            "content": "hello",
+            "result": expected.label,
+            "probability": pytest.approx(expected.score),
+            "truncated": False,
+            "tokens": 7,
+            "tokens_total": 7,
+            "stage": "cloud",
+        }
     assert line.proxy.connections - before <= 1
     raw = line.edge.ask("POST", "/predict", {"inputs": ["a", "b"], "raw_scores": True})
     direct = line.cloud.ask("POST", "/predict", {"inputs": ["a", "b"], "raw_scores": True})

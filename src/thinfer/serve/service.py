@@ -176,7 +176,12 @@ class Service:
         if self.cascade is not None:
             left = None if deadline is None else deadline - self._clock.monotonic()
             relay = await self.cascade.complete(
-                version.classifier, pooled, texts, pairs=pairs, left_s=left
+                version.classifier,
+                pooled,
+                texts,
+                pairs=pairs,
+                left_s=left,
+                long_text=encoded.long_text,
             )
         if relay is not None:
             trace.relay, pooled = relay, relay.logits

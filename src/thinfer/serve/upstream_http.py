@@ -12,6 +12,7 @@ from thinfer.core.optional import require
 from thinfer.errors import ThinferError
 from thinfer.serve.errors import TextRefusedError, UpstreamError
 from thinfer.serve.ticket import Logits
+from thinfer.text.long_text import HEAD, LongText
 
 __all__ = ["HttpUpstream", "read_rows"]
 
@@ -86,12 +87,15 @@ class HttpUpstream:
     def start(self) -> None:
         """Do nothing: the upstream may be away while this service starts."""
 
-    async def ask(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Logits:
+    async def ask(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, *, long_text: LongText = HEAD
+    ) -> Logits:
         """Give the logits of texts, float32 `[texts, classes]`.
 
         Args:
             texts: at least one.
             pairs: of the same length.
+            long_text: what becomes of texts that are too long; `head` is left to the upstream.
 
         Raises:
             TextRefusedError: it will not read these texts.
@@ -102,7 +106,12 @@ class HttpUpstream:
             if pairs is None
             else [list(both) for both in zip(texts, pairs, strict=True)]
         )
-        body = json.dumps({"inputs": inputs, "raw_scores": True}, ensure_ascii=False)
+        fields: dict[str, object] = {"inputs": inputs, "raw_scores": True}
+        if long_text.policy != "head":
+            fields["long_text"] = long_text.policy
+        if long_text.pooling is not None:
+            fields["pooling"] = long_text.pooling
+        body = json.dumps(fields, ensure_ascii=False)
         content = body.encode("utf-8", "replace")  # escapes would make twice as many bytes of it
         try:
             raw = await self._post(content, most=self._most_bytes(len(texts)))

@@ -155,6 +155,7 @@ def add_health(router: APIRouter, service: Service) -> None:
         summary="Live histograms of what is asked and answered, beside those of the bundle",
         answer=DriftAnswer,
         example=DRIFT,
+        statuses=(401,),
     )
     add_route(router, "GET /livez", livez, page=alive)
     add_route(router, "GET /readyz", readyz, page=ready)

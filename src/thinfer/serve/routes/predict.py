@@ -98,7 +98,7 @@ def _add_details(answered: Answered, rows: list[Row]) -> list[dict[str, object]]
             "tokens": prediction.tokens,
             "tokens_total": prediction.tokens_total,
             "windows": prediction.windows,
-            **({} if answered.relay is None else answered.relay.describe(place)),
+            **({} if answered.relay is None else answered.relay.describe(number)),
         }
-        for place, (row, prediction) in enumerate(zip(rows, answered.predictions(), strict=True))
+        for number, (row, prediction) in enumerate(zip(rows, answered.predictions(), strict=True))
     ]
