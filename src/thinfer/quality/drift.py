@@ -17,8 +17,8 @@ __all__ = ["Profile", "Shift", "TextFacts", "build_profile", "compare_facts", "r
 
 Counts = NDArray[np.int64]
 
-# Borders between cells; a value on a border belongs to the cell above it. Confidence is finer
-# near 1, where a good classifier's answers are.
+# Borders between cells; a value on a border belongs to the cell above it. Those of confidence stand
+# where there is no profile; a profile brings its own, for models differ (docs/why/26).
 EDGES: Mapping[str, tuple[float, ...]] = {
     "confidence": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999),
     "length": (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512),
@@ -27,6 +27,8 @@ EDGES: Mapping[str, tuple[float, ...]] = {
 LEAST_TEXTS = 100  # fewer say nothing
 MODERATE, LARGE = 0.1, 0.25  # the usual marks for this index
 CHANCE = 0.99
+# Borders of confidence stand at least this far apart in log-odds: other machines round otherwise.
+LEAST_STEP, MOST_ODDS = 0.1, 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,7 +37,7 @@ class TextFacts:
 
     Attributes:
         label: int64 `[texts]`, the best class.
-        confidence: float64 `[texts]`, its score, 0 … 1.
+        confidence: float64 `[texts]`, its score, 0 … 1; NaN where another model answered.
         length: float64 `[texts]`, tokens.
         unknown_rate: float64 `[texts]`, share of tokens that the vocabulary does not know.
     """
@@ -161,7 +163,8 @@ def build_profile(
     Raises:
         DataError: there is no text.
     """
-    counts = {name: _count(getattr(facts, name), edges) for name, edges in EDGES.items()}
+    edges = {**EDGES, "confidence": _place_edges(facts.confidence)}
+    counts = {name: _count(getattr(facts, name), edges[name]) for name in EDGES}
     counts["label"] = np.bincount(facts.label, minlength=len(labels))
     return Profile(
         source=source,
@@ -169,7 +172,7 @@ def build_profile(
         precision=precision,
         texts=len(facts),
         labels=tuple(labels),
-        edges=dict(EDGES),
+        edges=edges,
         counts={name: tuple(row.tolist()) for name, row in counts.items()},
         mean_confidence=float(facts.confidence.mean()) if len(facts) else 0.0,
     )
@@ -238,6 +241,23 @@ def compute_psi(expected: Counts, actual: Counts) -> tuple[float, float]:
     return psi, degrees * root**3 * float(1 / expected.sum() + 1 / actual.sum())
 
 
+def _place_edges(confidence: NDArray[np.float64]) -> tuple[float, ...]:
+    """Borders that cut the texts into tenths, as far as these are apart; none for no text.
+
+    Each stands half a step below its quantile, so that no border cuts through equal answers.
+    """
+    if not len(confidence):
+        return ()
+    with np.errstate(divide="ignore"):
+        odds = np.clip(np.log(confidence) - np.log1p(-confidence), -MOST_ODDS, MOST_ODDS)
+    kept: list[float] = []
+    for border in np.quantile(odds, np.arange(1, 10) / 10).tolist():
+        if not kept or border >= kept[-1] + LEAST_STEP:
+            kept.append(border)
+    below = np.array(kept) - LEAST_STEP / 2
+    return tuple((1.0 / (1.0 + np.exp(-below))).tolist())
+
+
 def _shift(stored: Counts | None, live: Counts, edges: tuple[float, ...]) -> Shift:
     cells = {"edges": tuple(edges), "live": tuple(live.tolist())}
     if stored is None:
@@ -258,5 +278,6 @@ def _flag(labels: Counts, normal: int) -> Counts:
 
 
 def _count(values: NDArray[np.float64], edges: Sequence[float]) -> Counts:
-    """Texts in each cell, int64 `[edges + 1]`."""
+    """Texts in each cell, int64 `[edges + 1]`; NaN lies in none."""
+    values = values[~np.isnan(values)]
     return np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -36,32 +37,46 @@ class DriftWatch(Collector):
         self._size = window
         self._windows: WeakKeyDictionary[Classifier, _Window] = WeakKeyDictionary()
 
-    def observe(self, classifier: Classifier, logits: Logits, encoded: Encoding) -> None:
+    def observe(
+        self,
+        classifier: Classifier,
+        logits: Logits,
+        encoded: Encoding,
+        *,
+        is_engine: bool = True,
+    ) -> None:
         """Take in one answered request.
 
         Args:
             classifier: that answered.
             logits: float32 `[texts, classes]`.
             encoded: the texts as they were run; only lengths and unknown tokens are kept.
+            is_engine: whether the version's engine gave the logits; a gate's label counts, its
+                confidence does not, for it is another model's.
         """
         if self._size:
-            self._window_of(classifier).add(logits, encoded)
+            self._window_of(classifier).add(logits, encoded, is_engine)
 
     def report(self, classifier: Classifier) -> dict[str, Any]:
         """Give live against stored histograms of a version, as JSON."""
         return {"version": classifier.version, **self._window_of(classifier).report()}
 
     def collect(self) -> Iterator[Metric]:
-        """Give the figures of all versions to Prometheus."""
+        """Give the figures of all versions to Prometheus.
+
+        Sums and not means, so that the figures of several processes add up; the index cannot.
+        """
         labels = ["version"]
         families = {
             name: GaugeMetricFamily(f"thinfer_{name}", text, labels=labels)
             for name, text in {
                 "drift_texts": "Texts that the live histograms hold",
-                "live_confidence": "Mean confidence of these texts",
-                "live_unknown_rate": "Share of their tokens that the vocabulary does not know",
-                "live_flag_rate": "Share of them that is flagged",
-                "golden_confidence_gap": "Their mean confidence less that of the golden set",
+                "drift_engine_texts": "Those of these texts that the version's engine answered",
+                "drift_confidence_sum": "Sum of the confidence of those",
+                "drift_tokens": "Tokens of these texts",
+                "drift_unknown_tokens": "Tokens of these texts that the vocabulary does not know",
+                "drift_flagged_texts": "Those of these texts that are flagged",
+                "golden_confidence": "Mean confidence on the bundle's golden set",
             }.items()
         }
         index = GaugeMetricFamily(
@@ -97,15 +112,15 @@ class _Window:
         self._is_multi = manifest.problem_type == "multi_label_classification"
         self._ring = np.zeros((len(QUANTITIES), size))
         self._texts = 0  # ever seen
-        self._pending: list[tuple[Logits, NDArray[np.int64], NDArray[np.int64]]] = []
+        self._pending: list[tuple[Logits, NDArray[np.int64], NDArray[np.int64], bool]] = []
         self._pending_texts = 0
         self._stored: tuple[Profile | None, str | None, float | None] | None = None
 
-    def add(self, logits: Logits, encoded: Encoding) -> None:
+    def add(self, logits: Logits, encoded: Encoding, is_engine: bool) -> None:
         offsets = encoded.batch.offsets
         if len(offsets) != len(logits) + 1:  # a long text's windows count as one text
             offsets = offsets[np.concatenate([[0], np.cumsum(encoded.windows)])]
-        self._pending.append((logits, offsets, encoded.unknown))
+        self._pending.append((logits, offsets, encoded.unknown, is_engine))
         self._pending_texts += len(logits)
         if self._pending_texts >= FLUSH_TEXTS:
             self._flush()
@@ -114,7 +129,8 @@ class _Window:
         facts = self._facts()
         profile, reason, golden = self._read_stored()
         shifts = compare_facts(facts, self._labels, normal_label=self._normal, profile=profile)
-        mean = float(facts.confidence.mean()) if len(facts) else None
+        scored = facts.confidence[~np.isnan(facts.confidence)]
+        mean = float(scored.mean()) if len(scored) else None
         tokens = float(facts.length.sum())
         return {
             "texts": len(facts),
@@ -137,20 +153,21 @@ class _Window:
         }
 
     def figures(self, body: dict[str, Any]) -> dict[str, float | None]:
-        means, flags = body["confidence"], body["quantities"].get("flag")
-        has_both = means["live"] is not None and means["golden"] is not None
+        facts, flags = self._facts(), body["quantities"].get("flag")
         return {
-            "drift_texts": body["texts"],
-            "live_confidence": means["live"],
-            "live_unknown_rate": body["unknown_rate"],
-            "live_flag_rate": flags["live"][1] / body["texts"] if flags and body["texts"] else None,
-            "golden_confidence_gap": means["live"] - means["golden"] if has_both else None,
+            "drift_texts": len(facts),
+            "drift_engine_texts": int(np.count_nonzero(~np.isnan(facts.confidence))),
+            "drift_confidence_sum": float(np.nansum(facts.confidence)),
+            "drift_tokens": float(facts.length.sum()),
+            "drift_unknown_tokens": float((facts.unknown_rate * facts.length).sum().round()),
+            "drift_flagged_texts": flags["live"][1] if flags else None,
+            "golden_confidence": body["confidence"]["golden"],
         }
 
     def _flush(self) -> None:
         if not self._pending:
             return
-        logits, offsets, unknown = zip(*self._pending, strict=True)
+        logits, offsets, unknown, owned = zip(*self._pending, strict=True)
         self._pending, self._pending_texts = [], 0
         facts = read_facts(
             np.concatenate(logits),
@@ -158,6 +175,8 @@ class _Window:
             unknown=np.concatenate(unknown),
             is_multi_label=self._is_multi,
         )
+        own = np.repeat(owned, [len(part) for part in logits])
+        facts = replace(facts, confidence=np.where(own, facts.confidence, np.nan))
         size = self._ring.shape[1]
         places = np.arange(self._texts, self._texts + len(facts)) % size
         for row, name in enumerate(QUANTITIES):

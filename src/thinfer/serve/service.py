@@ -156,6 +156,7 @@ class Service:
                 known := self.gate.answer(version.classifier, texts, pairs)
             ):
                 trace.relay, trace.texts = known, len(texts)
+                self.drift.observe(version.classifier, known.logits, encoded, is_engine=False)
                 return Answered(version=version, logits=known.logits, encoded=encoded, relay=known)
             if len(encoded.batch) > len(texts):
                 self._check_windows(encoded)
@@ -280,6 +281,9 @@ class Service:
             LateError: the deadline passed.
             ClientGoneError: the client left.
         """
+        if ticket.is_taken and ticket.deadline_s is None:
+            # All of it is in the engine: if the client leaves now, nothing is saved.
+            return await ticket.done
         gone = asyncio.ensure_future(_wait_gone(request))
         left = None
         if ticket.deadline_s is not None:

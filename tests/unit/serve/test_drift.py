@@ -64,7 +64,7 @@ def test_it_keeps_numbers_only_and_never_more_than_the_window(tmp_path: Path) ->
         window = watch._windows[classifier]
         assert window._pending_texts < FLUSH_TEXTS
         assert window._ring.nbytes == 4 * 50 * 8
-        assert all(part.dtype != object for row in window._pending for part in row)
+        assert all(part.dtype != object for row in window._pending for part in row[:3])
 
 
 def test_zero_watches_nothing(tmp_path: Path) -> None:
@@ -83,6 +83,30 @@ def test_a_closed_version_takes_its_window_with_it(tmp_path: Path) -> None:
     del classifier
     gc.collect()
     assert len(watch._windows) == 0
+
+
+def test_what_a_gate_answers_counts_but_for_its_confidence(tmp_path: Path) -> None:
+    with Classifier.open(
+        make_fake_bundle(tmp_path / "bundle", normal_label="normal")
+    ) as classifier:
+        watch, encoded = DriftWatch(window=1000), classifier.tokenizer.encode(TEXTS)
+        logits = classifier.run_batch(encoded.batch)
+        watch.observe(classifier, logits, encoded, is_engine=False)
+        gated = watch.report(classifier)
+        assert (gated["texts"], gated["confidence"]["live"]) == (256, None)
+        assert sum(gated["quantities"]["confidence"]["live"]) == 0
+        assert sum(gated["quantities"]["label"]["live"]) == 256
+        watch.observe(classifier, logits, encoded)
+        both = watch.report(classifier)
+        assert both["texts"] == 512
+        assert sum(both["quantities"]["confidence"]["live"]) == 256
+        wanted = [item.score for item in classifier.predict(TEXTS)]
+        assert both["confidence"]["live"] == pytest.approx(np.mean(wanted), abs=1e-6)
+        assert sum(both["quantities"]["flag"]["live"]) == 512
+        found = {
+            sample.name: sample.value for family in watch.collect() for sample in family.samples
+        }
+        assert (found["thinfer_drift_texts"], found["thinfer_drift_engine_texts"]) == (512, 256)
 
 
 def drift_of(harness: Harness) -> Any:  # noqa: ANN401 - JSON
@@ -135,9 +159,15 @@ def test_longer_texts_with_unknown_characters_are_seen(tmp_path: Path) -> None:
     assert body["quantities"]["unknown_rate"]["verdict"] == "large"
     (name,) = [name for name in samples if "psi" in name and 'quantity="length"' in name]
     assert samples[name] == body["quantities"]["length"]["psi"] > 0.25
-    gap = next(value for name, value in samples.items() if "golden_confidence_gap" in name)
-    golden, live = body["confidence"]["golden"], body["confidence"]["live"]
-    assert gap == pytest.approx(live - golden)
+    found = {name.partition("{")[0]: value for name, value in samples.items()}
+    assert found["thinfer_golden_confidence"] == body["confidence"]["golden"]
+    live = found["thinfer_drift_confidence_sum"] / found["thinfer_drift_engine_texts"]
+    assert live == pytest.approx(body["confidence"]["live"])
+    assert found["thinfer_drift_unknown_tokens"] == len(TEXTS)
+    rate = found["thinfer_drift_unknown_tokens"] / found["thinfer_drift_tokens"]
+    assert rate == pytest.approx(body["unknown_rate"])
+    flagged = body["quantities"]["flag"]["live"][1]
+    assert found["thinfer_drift_flagged_texts"] == flagged
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"kind": "thinfer.profile", "version": 9}'])
@@ -183,6 +213,9 @@ def test_each_version_has_its_own_window(tmp_path: Path) -> None:
         harness.client.post("/predict", json={"inputs": TEXTS[:10]})
         body = drift_of(harness)
         assert (body["version"], body["texts"]) == (new, 10)
+        earlier = harness.client.get("/drift", params={"version": old}).json()
+        assert (earlier["version"], earlier["texts"]) == (old, 30)
+        assert harness.client.get("/drift?version=nobody").status_code == 404
         samples = harness.samples()
         assert samples[f'thinfer_drift_texts{{version="{old}"}}'] == 30
         assert samples[f'thinfer_drift_texts{{version="{new}"}}'] == 10

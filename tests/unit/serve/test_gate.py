@@ -54,6 +54,8 @@ def test_a_known_text_is_answered_without_the_engine(harness: Harness) -> None:
     samples = harness.samples()
     assert samples['thinfer_gate_total{outcome="answered"}'] == 1
     assert samples["thinfer_texts_total"] == 1
+    drift = harness.client.get("/drift").json()
+    assert (drift["texts"], drift["confidence"]["live"]) == (1, None)
 
 
 def test_a_new_ngram_goes_to_the_engine_and_takes_its_request_along(harness: Harness) -> None:

@@ -44,6 +44,23 @@ def test_counters_and_buckets_add_up_and_facts_do_not() -> None:
     assert merged["process_start_time_seconds"] == 100.0
 
 
+def test_sums_of_drift_add_up_and_its_index_is_the_worst_one() -> None:
+    lines = 'thinfer_{0}{{version="a"}} {1}\n'
+    names = {"drift_texts": 10, "drift_confidence_sum": 9, "drift_psi": 0.1}
+    pages = [
+        "".join(
+            f"# TYPE thinfer_{name} gauge\n" + lines.format(name, value * factor)
+            for name, value in (*names.items(), ("golden_confidence", 0.8 / factor))
+        )
+        for factor in (1, 3)
+    ]
+    merged = read(merge_pages(pages))
+    assert merged['thinfer_drift_texts{version="a"}'] == 40
+    assert merged['thinfer_drift_confidence_sum{version="a"}'] == 36
+    assert merged['thinfer_drift_psi{version="a"}'] == pytest.approx(0.3)
+    assert merged['thinfer_golden_confidence{version="a"}'] == 0.8
+
+
 def test_one_page_stays_what_it_is() -> None:
     text = page(3, [0.5], start=1.0, labels=["a", 'odd "label"\n'])
     assert read(merge_pages([text])) == read(text)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import thinfer
@@ -125,8 +126,10 @@ def add_health(router: APIRouter, service: Service) -> None:
     async def info() -> Response:
         return JSONResponse(_describe(service))
 
-    async def drift() -> Response:
-        return JSONResponse(service.drift.report(service.router.current.classifier))
+    async def drift(request: Request) -> Response:
+        name = request.query_params.get("version")
+        version = service.router.current if name is None else service.router.find(name)
+        return JSONResponse(service.drift.report(version.classifier))
 
     alive = Page(
         summary="Whether the process can still work; if not, it should be restarted",
@@ -155,7 +158,16 @@ def add_health(router: APIRouter, service: Service) -> None:
         summary="Live histograms of what is asked and answered, beside those of the bundle",
         answer=DriftAnswer,
         example=DRIFT,
-        statuses=(401,),
+        parameters=(
+            {
+                "name": "version",
+                "in": "query",
+                "required": False,
+                "description": "A loaded version other than the current one",
+                "schema": {"type": "string"},
+            },
+        ),
+        statuses=(401, 404),
     )
     add_route(router, "GET /livez", livez, page=alive)
     add_route(router, "GET /readyz", readyz, page=ready)
