@@ -178,6 +178,32 @@ def test_what_a_request_costs_beside_the_model_is_shown() -> None:
     assert "| thinfer | 0.123 | 0.100 | 4,000 | 0.50 |" in page
 
 
+def test_cascades_show_what_chose_and_what_judged() -> None:
+    floor = {"expr": "accuracy>=99.5%", "value": 0.8, "interval": [0.79, 0.81], "verdict": "holds"}
+    accuracies = {"small": 0.7, "big": 0.81, "cascade": 0.8}
+    part = {
+        **{"n": 5306, "cloud_share": 0.266, "floors": [floor]},
+        "metrics": {name: {"accuracy": value} for name, value in accuracies.items()},
+    }
+    body = {
+        "small": {"engine": "onnxruntime", "precision": "int8"},
+        "big": {"engine": "onnxruntime", "precision": "fp32"},
+        **{"small_bytes": 4_000_000, "big_bytes": 50_000_000, "threshold": 0.8},
+        **{"dev": part, "test": part, "stopped": {"reasons": ["too few rows"]}},
+        **{"machine": MACHINE, "threads": 2, "limit": None},
+    }
+    gate = {**body, "test": None, "threshold": None}
+    gate["dev"] = {**part, "metrics": {name: {"accuracy": 0.8} for name in ("big", "cascade")}}
+    page = render({"cascade": {"cold": body, "cold, gate": gate}})
+    row = (
+        "| 70.00% | 81.00% | 80.00% | 26.60% | accuracy>=99.5% | 80.00% | 0.7900 … 0.8100 | holds |"
+    )
+    assert page.count(row) == 2
+    assert "|  | 80.00% | 80.00% | 26.60% |" in page
+    assert "- cold: the next step: too few rows" in page
+    assert "- cold, gate: every text goes on: too few rows" in page
+
+
 def test_every_step_is_a_script_that_the_readme_names() -> None:
     folder = Path(ROOT) / "benchmarks"
     text = (folder / "README.md").read_text(encoding="utf-8")

@@ -97,5 +97,7 @@ def _describe(result: Mapping[str, Any]) -> str:
     table = format_table(head, rows)
     if result["threshold"] is None:
         return f"{table}\n\nno text can be answered here"
-    ending = "no text needs to go on" if stop is None else f"the next step: {stop['reasons'][0]}"
+    ending = "every text that it has an answer to stays here"
+    if stop is not None:
+        ending = f"the next step: {stop['reasons'][0]}"
     return f"{table}\n\nanswered here from a score of {result['threshold']:.4f} on; {ending}"

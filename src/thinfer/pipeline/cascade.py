@@ -125,10 +125,11 @@ def calibrate_cascade(
     choice = choose_threshold(task.floors, rows[0], labels=task.labels, seed=request.seed)
     is_proven = choice.threshold is not None
     threshold = EVERYTHING_GOES_ON if choice.threshold is None else choice.threshold
+    judged = len(rows) if is_proven else 1  # a test set is not spent on what will not be used
     found = [
         _describe(part, row, threshold, task=task, seed=request.seed)
-        for part, row in zip(task.parts, rows, strict=True)
-    ][: None if is_proven else 1]
+        for part, row in zip(task.parts[:judged], rows[:judged], strict=True)
+    ]
     policy = CascadePolicy(
         small=stages[0],
         big=stages[1],

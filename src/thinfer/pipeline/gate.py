@@ -84,7 +84,9 @@ def run_corpus(
         name: of the task that is told.
         progress: told of the batches.
     """
-    batch = classifier.tokenizer.encode(corpus.texts, corpus.pairs).batch
+    encode = classifier.tokenizer.encode
+    encoded = encode(corpus.texts, corpus.pairs, long_text=classifier.long_text)
+    batch = encoded.batch
     order = np.argsort(batch.lengths, kind="stable")  # little padding
     logits = np.empty((len(batch), len(classifier.labels)), dtype=np.float32)
     with progress.task(name, len(batch)) as advance:
@@ -92,7 +94,7 @@ def run_corpus(
             rows = order[start : start + _BATCH]
             logits[rows] = classifier.run_batch(batch.select(rows))
             advance(len(rows))
-    return logits
+    return classifier.pool(logits, encoded)
 
 
 def _fit(

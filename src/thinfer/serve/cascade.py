@@ -107,6 +107,16 @@ class Cascade:
         self._metrics, self._clock = metrics, clock
         metrics.watch_breaker(lambda: float(breaker.state))
 
+    def describe(self) -> dict[str, object]:
+        """Give what `/info` shows: whom it asks, when, under which floors, and whether it may."""
+        return {
+            "small": self._policy.small.version[:12],
+            "big": self._policy.big.version[:12],
+            "threshold": self._policy.threshold,
+            "floors": list(self._policy.floors),
+            "breaker": self._breaker.state.name.lower(),
+        }
+
     def start(self) -> None:
         """Make the bigger model ready; called on the running event loop."""
         self._upstream.start()
@@ -210,8 +220,9 @@ class Cascade:
                 self._breaker.fail(leave)
                 logger.warning("the bigger model gave no answer in %g s", self._timeout_s)
             return None
-        except (DataError, UserError) as error:  # these texts, and not the upstream, are at fault
-            logger.warning("the bigger model cannot read a text: %s", error)
+        except (UserError, DataError) as error:
+            # Nor must one text that it will not read; whoever sends such texts could turn it off.
+            logger.warning("the bigger model took no text: %s", error)
             return None
         except ThinferError as error:
             self._breaker.fail(leave)

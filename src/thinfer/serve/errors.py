@@ -31,6 +31,7 @@ __all__ = [
     "NotReadyError",
     "SlowBodyError",
     "SwapBusyError",
+    "TextRefusedError",
     "TooManyTextsError",
     "TooManyWindowsError",
     "UnauthorizedError",
@@ -115,6 +116,10 @@ class NotReadyError(EngineError):
     """The readiness inference failed or took too long."""
 
 
+class TextRefusedError(UserError):
+    """A bigger model elsewhere will not read this text; the cascade answers without it."""
+
+
 class UpstreamError(EngineError):
     """A bigger model elsewhere gave no answer that can be used; the cascade answers without it."""
 
@@ -163,6 +168,7 @@ STATUS: Mapping[type[ThinferError], Answer] = MappingProxyType(
         QualityError: Answer(status=500, kind="internal", outcome="failed"),
         EngineError: Answer(status=500, kind="engine", outcome="failed"),
         NotReadyError: Answer(status=503, kind="not_ready", outcome="refused"),
+        TextRefusedError: Answer(status=422, kind="invalid", outcome="invalid"),
         UpstreamError: Answer(status=503, kind="upstream", outcome="failed"),
         WorkerStoppedError: Answer(status=503, kind="worker_stopped", outcome="failed"),
         OverloadError: Answer(status=429, kind="queue_full", outcome="refused"),

@@ -10,6 +10,7 @@ __all__ = ["merge_pages"]
 _HIGHEST = (
     "thinfer_version_info",
     "thinfer_split_share",
+    "thinfer_cascade_breaker",
     "thinfer_drift_psi",  # of the process that is furthest off; indices cannot be added
     "thinfer_golden_confidence",
     "python_info",

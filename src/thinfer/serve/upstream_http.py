@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from thinfer.core.optional import require
-from thinfer.serve.errors import UpstreamError
+from thinfer.errors import ThinferError
+from thinfer.serve.errors import TextRefusedError, UpstreamError
 from thinfer.serve.ticket import Logits
 from thinfer.text.long_text import HEAD, LongText
 
@@ -20,6 +21,7 @@ MAX_CONNECTIONS = 64
 # in the moment in which it goes.
 KEEP_ALIVE_S = 2.0
 OK = 200
+ABOUT_THE_TEXT = (400, 413, 422)  # another text may be fine: these say nothing of the upstream
 LARGEST = float(np.finfo(np.float32).max)
 # One class of one text is a label and a number in JSON; a character is at most 12 bytes there.
 CLASS_BYTES, CHARACTER_BYTES, SPARE_BYTES = 128, 12, 4096
@@ -53,7 +55,7 @@ class HttpUpstream:
         key: str | None = None,
         transport: object = None,
     ) -> None:
-        self._httpx = httpx = require("httpx2")
+        httpx = require("httpx2")
         base = url.rstrip("/")
         self._url = base if base.endswith("/predict") else f"{base}/predict"
         self._version, self._labels = version, tuple(labels)
@@ -96,6 +98,7 @@ class HttpUpstream:
             long_text: what becomes of texts that are too long; `head` is left to the upstream.
 
         Raises:
+            TextRefusedError: it will not read these texts.
             UpstreamError: it cannot be reached, or its answer cannot be used.
         """
         inputs = (
@@ -108,10 +111,15 @@ class HttpUpstream:
             fields["long_text"] = long_text.policy
         if long_text.pooling is not None:
             fields["pooling"] = long_text.pooling
-        content = json.dumps(fields).encode()
+        body = json.dumps(fields, ensure_ascii=False)
+        content = body.encode("utf-8", "replace")  # escapes would make twice as many bytes of it
         try:
             raw = await self._post(content, most=self._most_bytes(len(texts)))
-        except (self._httpx.HTTPError, self._httpx.InvalidURL, self._httpx.StreamError) as error:
+        except ThinferError:
+            raise
+        # Not the client's own errors alone: a connection that is reset in the moment in which it
+        # is made leaves it, under uvloop, as an AttributeError. No fault of the line is a 5xx.
+        except Exception as error:
             what = "the upstream cannot be reached"
             raise UpstreamError(what, got=type(error).__name__) from error
         return read_rows(raw, rows=len(texts), labels=self._labels)
@@ -136,6 +144,9 @@ class HttpUpstream:
         return bytes(received)
 
     def _check_head(self, status: int, headers: Any) -> None:  # noqa: ANN401 - the client's class
+        if status in ABOUT_THE_TEXT:
+            what = "the upstream will not read this text"
+            raise TextRefusedError(what, got=f"status {status}")
         if status != OK:
             what = "the upstream refused"
             raise UpstreamError(what, expected="status 200", got=str(status))

@@ -23,7 +23,7 @@ from thinfer.quality.cascade import CascadePolicy
 from thinfer.serve.breaker import Breaker
 from thinfer.serve.budget import Budget
 from thinfer.serve.cascade import Cascade, Relay, open_cascade
-from thinfer.serve.errors import UpstreamError
+from thinfer.serve.errors import TextRefusedError, UpstreamError
 from thinfer.serve.observe import Metrics
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.ticket import Logits
@@ -175,6 +175,22 @@ def test_a_client_in_a_hurry_does_not_open_the_breaker(small: Classifier) -> Non
     assert "thinfer_cascade_breaker 2.0" in bench.metrics.render().decode()
 
 
+def test_a_text_that_the_bigger_model_will_not_read_does_not_open_the_breaker(
+    small: Classifier,
+) -> None:
+    def refuse(texts: Sequence[str]) -> Logits:
+        what = "no"
+        raise TextRefusedError(what, got=str(len(texts)))
+
+    bench = Bench(small, make_policy(small.bundle, threshold=ALWAYS), failures=1)
+    bench.upstream.answer = refuse
+    for _ in range(3):
+        assert bench.relay(TEXTS[:1]).degraded.all()
+    assert bench.counts() == {"degraded_failed": 3}
+    bench.upstream.answer = bench.answer
+    assert bench.relay(TEXTS[:1]).cloud.all()
+
+
 def test_a_spent_budget_takes_no_leave_from_the_breaker(small: Classifier) -> None:
     bench = Bench(small, make_policy(small.bundle, threshold=ALWAYS), share=0.0)
     for _ in range(5):
@@ -229,7 +245,12 @@ def test_a_bigger_bundle_in_the_process_answers_and_says_so(tmp_path: Path) -> N
             found = [row[0]["label"] for row in many.json()]
             assert found == [item.label for item in classifier.predict(["a", "c"], ["b", "d"])]
         assert harness.samples()['thinfer_cascade_total{outcome="upstream"}'] == 3
-        assert harness.samples()["thinfer_cascade_seconds_count"] == 2
+        rows = harness.client.post("/predict", json={**body, "details": True}).json()
+        assert [row["stage"] for row in rows] == ["cloud", "cloud"]
+        assert harness.samples()["thinfer_cascade_seconds_count"] == 3
+        told = harness.client.get("/info").json()["cascade"]
+        assert (told["small"], told["big"]) == (harness.classifier.version, big.version)
+        assert told["breaker"] == "closed"
 
 
 def test_an_upstream_that_is_away_costs_the_mark_and_nothing_else(tmp_path: Path) -> None:

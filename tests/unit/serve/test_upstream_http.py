@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinfer.serve.errors import UpstreamError
+from thinfer.serve.errors import TextRefusedError, UpstreamError
 from thinfer.serve.upstream_http import HttpUpstream, read_rows
 from thinfer.text.long_text import HEAD, LongText
 
@@ -168,16 +168,36 @@ def test_an_answer_that_cannot_be_used_is_one_error(
         ask(lambda request: response(), ["a"])
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_text_that_it_will_not_read_is_another_error(status: int) -> None:
+    with pytest.raises(TextRefusedError, match=str(status)):
+        ask(lambda request: reply(b"{}", status=status), ["a"])
+
+
+def test_a_text_travels_in_as_many_bytes_as_it_has() -> None:
+    seen: list[bytes] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.content)
+        return reply(encode(GOOD))
+
+    ask(handle, ["你好" * 1000])
+    ask(handle, ["\ud800"])
+    assert len(seen[0]) < 6000 + 60
+    assert json.loads(seen[1])["inputs"] == ["?"]
+
+
 def test_a_service_that_names_no_version_is_taken() -> None:
     assert ask(lambda request: reply(encode(GOOD)), ["a"]).shape == (1, 2)
 
 
-def test_an_upstream_that_cannot_be_reached_is_one_error() -> None:
+@pytest.mark.parametrize("kind", [httpx2.ConnectError, httpx2.PoolTimeout, AttributeError, OSError])
+def test_an_upstream_that_cannot_be_reached_is_one_error(kind: type[Exception]) -> None:
     def refuse(request: httpx2.Request) -> httpx2.Response:
-        message = "no"
-        raise httpx2.ConnectError(message, request=request)
+        del request
+        raise kind("no")
 
-    with pytest.raises(UpstreamError, match="ConnectError"):
+    with pytest.raises(UpstreamError, match=kind.__name__):
         ask(refuse, ["a"])
 
 

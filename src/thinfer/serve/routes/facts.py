@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 import thinfer
 from thinfer.core.codec import to_json
+from thinfer.serve.asked import read_asked
 from thinfer.serve.describe import Page, add_route
 from thinfer.serve.service import Service
 
@@ -34,6 +35,7 @@ class InfoAnswer(BaseModel):
     threads: int
     quality: dict[str, Any]
     thinfer: str
+    cascade: dict[str, Any] | None
     keys: dict[str, bool]
     limits: dict[str, float]
 
@@ -70,6 +72,7 @@ INFO = {
     "threads": 2,
     "quality": {},
     "thinfer": thinfer.__version__,
+    "cascade": None,
     "keys": {"serve": False, "admin": True},
     "limits": {"max_queue": 512, "max_batch_tokens": 4096, "window_overlap": 0.25},
 }
@@ -101,7 +104,7 @@ def add_facts(router: APIRouter, service: Service) -> None:
         return JSONResponse(_describe(service))
 
     async def drift(request: Request) -> Response:
-        name = request.query_params.get("version")
+        name = read_asked(request.scope).use
         version = service.router.current if name is None else service.router.find(name)
         return JSONResponse(service.drift.report(version.classifier))
 
@@ -114,16 +117,7 @@ def add_facts(router: APIRouter, service: Service) -> None:
         summary="Live histograms of what is asked and answered, beside those of the bundle",
         answer=DriftAnswer,
         example=DRIFT,
-        parameters=(
-            {
-                "name": "version",
-                "in": "query",
-                "required": False,
-                "description": "A loaded version other than the current one",
-                "schema": {"type": "string"},
-            },
-        ),
-        statuses=(401, 404),
+        statuses=(401, 404, 422),
     )
     add_route(router, "GET /info", info, page=facts)
     add_route(router, "GET /drift", drift, page=histograms)
@@ -147,6 +141,7 @@ def _describe(service: Service) -> dict[str, object]:
         "threads": engine.threads,
         "quality": to_json(manifest.quality),
         "thinfer": thinfer.__version__,
+        "cascade": None if service.cascade is None else service.cascade.describe(),
         "keys": {
             "serve": settings.serve_key_file is not None,
             "admin": settings.admin_key_file is not None,

@@ -25,7 +25,7 @@ class Ranked(BaseModel):
 
 
 class Details(BaseModel):
-    """The labels of one text, and how much of it was read."""
+    """The labels of one text, how much of it was read, and which stage answered."""
 
     predictions: list[Ranked]
     truncated: bool
