@@ -211,7 +211,7 @@ def main() -> None:
         default=python and Path(python),
         help="an environment that has LitServe; made when absent",
     )
-    parser.add_argument("--seconds", type=float, default=8.0, help="of one turn at one rate")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of one turn at one rate")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each service")
     parser.add_argument("--searches", type=int, default=3, help="searches of each service")
     parser.add_argument("--steps", type=int, default=12, help="rates of one search at most")

@@ -23,6 +23,7 @@ from thinfer.core.progress import SilentProgress
 __all__ = ["BUSY", "LIMIT_MS", "Effort", "Row", "compare_rows", "resample"]
 
 LIMIT_MS = 50.0
+_FEWEST = 40  # requests of a turn at rest, for a median
 BUSY = 32  # connections of the closed loop: as many as LitServe puts into a batch
 
 
@@ -69,17 +70,19 @@ class Row:
     def hold(self, name: str, rate: float, seconds: float, number: int) -> None:
         """Ask at a rate, whatever comes back."""
         request = replace(self._request, warmup=min(1.0, seconds / 4))
-        long = max(seconds, min(100 / rate, 6 * seconds))
+        long = max(seconds, min(_FEWEST / rate, 4 * seconds))
         result = hold_rate(request, rate, seconds=long, seed=number, clock=SystemClock())
         self.held.setdefault(name, []).append(result)
 
     def search(self, effort: Effort) -> None:
-        """Search the highest rate within the limit."""
+        """Search the highest rate within the limit, from below the one found last time."""
+        last = self.found[-1].rate if self.found else None
         request = replace(
             self._request,
             seconds=effort.seconds,
             warmup=min(1.0, effort.seconds / 4),
             steps=effort.steps,
+            rate=0.7 * last if last else None,
         )
         self.found.append(
             saturate(

@@ -11,6 +11,7 @@ from tests.support.promises import list_loaded
 
 HEAVY = ("torch", "transformers", "onnx", "openvino", "nncf", "sklearn", "pyarrow")
 LIGHT_MODULES = (
+    "thinfer.bench.plan",
     "thinfer.bundle.store",
     "thinfer.classifier",
     "thinfer.cli.main",

@@ -108,6 +108,9 @@ def test_over_a_good_line_the_cloud_answers_over_one_connection(line: Line) -> N
             "content": "hello",
             "result": expected.label,
             "probability": pytest.approx(expected.score),
+            "truncated": False,
+            "tokens": 7,
+            "tokens_total": 7,
             "stage": "cloud",
         }
     assert line.proxy.connections - before <= 1

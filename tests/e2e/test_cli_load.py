@@ -18,7 +18,8 @@ QUICK = ("--seconds", "0.3", "--warmup", "0.1", "--connections", "8")
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_fake_bundle(tmp_path_factory.mktemp("load") / "bundle").path
+    place = tmp_path_factory.mktemp("load") / "bundle"
+    return make_fake_bundle(place, normal_label="normal").path
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,13 @@ def test_a_rate_on_real_texts(
     assert body["service"]["threads"] == 1
 
 
+@pytest.mark.parametrize(
+    "route", [("predict",), ("moderations",), ("oip", "--model", "bundle")], ids=lambda r: r[0]
+)
 def test_several_texts_a_request(
-    server: Process, data: Path, capsys: pytest.CaptureFixture[str]
+    server: Process, data: Path, route: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("load", url_of(server), "--data", data, "--rate", 30, "--route", "predict")
+    words = ("load", url_of(server), "--data", data, "--rate", 30, "--route", *route)
     body = run(capsys, *words, "--batch", 10, "--pattern", "steady", *QUICK)
     assert body["statuses"] == {"200": 9}
     assert body["texts_per_second"] == pytest.approx(10 * float(str(body["requests_per_second"])))

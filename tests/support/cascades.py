@@ -10,6 +10,7 @@ from thinfer.bundle import Bundle
 from thinfer.classifier import Classifier
 from thinfer.quality.cascade import CascadePolicy, CascadeStage, score_confidence
 from thinfer.serve.ticket import Logits
+from thinfer.text.long_text import HEAD, LongText
 
 ALWAYS, NEVER = 1.0, 0.0  # thresholds under which every text, or none, goes on
 
@@ -46,6 +47,7 @@ class StubUpstream:
     def __init__(self, answer: Callable[[Sequence[str]], Logits]) -> None:
         self.answer = answer
         self.asked: list[list[str]] = []
+        self.long_text: LongText | None = None
         self.is_started = self.is_stopped = False
 
     @property
@@ -55,9 +57,12 @@ class StubUpstream:
     def start(self) -> None:
         self.is_started = True
 
-    async def ask(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Logits:
+    async def ask(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, *, long_text: LongText = HEAD
+    ) -> Logits:
         del pairs
         self.asked.append(list(texts))
+        self.long_text = long_text
         return self.answer(texts)
 
     async def stop(self) -> None:

@@ -210,6 +210,8 @@ def _refuse(measured: Sequence[Measured], limit_ms: float) -> QualityError:
         got = f"p99 {p99} at {lowest.rate:.3g} requests a second, the lowest that was tried{p50}"
     what = f"no number of cores brings the p99 within {limit_ms:g} ms on this machine"
     do = "allow more, give the service more threads, or make the model cheaper: thinfer compress"
+    if lowest is not None and lowest.fault is not None:
+        do = f"measure again where the generator has cores of its own, for {lowest.fault}"
     return QualityError(what, got=got, do=do)
 
 

@@ -156,5 +156,7 @@ def _describe(result: dict[str, Any]) -> str:
         + (f", {cores_used:.2f} cores busy" if cores_used is not None else "")
     )
     rows.append(("measured, one process", seen))
+    cpus = {item["machine"].get("cpu") for item in result["measurements"]} - {None}
+    rows += [("on", ", ".join(sorted(cpus)))] if cpus else []
     table = format_table(("", f"p99 within {demand['p99_ms']:g} ms"), rows)
     return "\n".join([table, "", *(f"- {line}" for line in result["assumptions"])])

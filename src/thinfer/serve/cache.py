@@ -62,6 +62,11 @@ class SharedTicket:
         self._rows = [b""] * len(self.lengths)
 
     @property
+    def is_taken(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.done.done()
+
+    @property
     def is_computed(self) -> bool:
         """Whether an engine was asked for some of its texts, and by itself."""
         return bool(self._own)

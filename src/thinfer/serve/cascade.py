@@ -7,9 +7,10 @@ text gets the answer that is already there, marked as degraded.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from thinfer.classifier import Classifier
 from thinfer.core.clock import Clock
-from thinfer.errors import ThinferError
+from thinfer.errors import DataError, ThinferError, UserError
 from thinfer.quality.cascade import CascadePolicy, score_confidence
 from thinfer.serve.batcher import Batcher, BatchLimits
 from thinfer.serve.breaker import Breaker, Pass
@@ -29,12 +30,14 @@ from thinfer.serve.settings import ServeSettings
 from thinfer.serve.ticket import Logits
 from thinfer.serve.upstream import LocalUpstream, Upstream
 from thinfer.serve.upstream_http import HttpUpstream
+from thinfer.text.long_text import HEAD, LongText
 
 __all__ = ["Cascade", "Relay", "open_cascade"]
 
 logger = logging.getLogger("thinfer.serve")
 
 Rows = NDArray[np.int64]
+Ask = Callable[[Sequence[str], Sequence[str] | None], Awaitable[Logits]]
 
 OWN_SHARE = 0.9  # of what is left of a request's deadline; the rest is for writing the answer
 
@@ -120,6 +123,7 @@ class Cascade:
         *,
         pairs: Sequence[str] | None = None,
         left_s: float | None = None,
+        long_text: LongText = HEAD,
     ) -> Relay | None:
         """Let the bigger model answer what the first one is unsure of.
 
@@ -129,6 +133,7 @@ class Cascade:
             texts: the texts.
             pairs: of the same length.
             left_s: until the request's own deadline, where it has one.
+            long_text: what was done with texts that are too long, and shall be done again.
 
         Returns:
             Who answered what; None where the policy was made for another bundle than the one
@@ -146,7 +151,8 @@ class Cascade:
         if len(unsure):
             # The least sure first: they go on where the budget is too small for all.
             order = unsure[np.argsort(scores[unsure], kind="stable")]
-            sent, found = await self._send(order, texts, pairs, left_s=left_s)
+            ask = functools.partial(self._upstream.ask, long_text=_again(long_text))
+            sent, found = await self._send(ask, order, texts, pairs, left_s=left_s)
             if found is not None:
                 answers = logits.copy()
                 answers[sent], cloud[sent], degraded[sent] = found, True, False
@@ -155,6 +161,7 @@ class Cascade:
 
     async def _send(
         self,
+        ask: Ask,
         order: Rows,
         texts: Sequence[str],
         pairs: Sequence[str] | None,
@@ -175,6 +182,7 @@ class Cascade:
         rows = np.sort(order[:granted])
         chosen = rows.tolist()
         found = await self._ask(
+            ask,
             leave,
             [texts[row] for row in chosen],
             None if pairs is None else [pairs[row] for row in chosen],
@@ -185,6 +193,7 @@ class Cascade:
 
     async def _ask(
         self,
+        ask: Ask,
         leave: Pass,
         texts: Sequence[str],
         pairs: Sequence[str] | None,
@@ -194,12 +203,15 @@ class Cascade:
         started = self._clock.monotonic()
         try:
             async with asyncio.timeout(min(self._timeout_s, left_s)):
-                found = await self._upstream.ask(texts, pairs)
+                found = await ask(texts, pairs)
         except TimeoutError:
             # A client in a hurry says nothing of the upstream, and must not close it to others.
             if left_s >= self._timeout_s:
                 self._breaker.fail(leave)
                 logger.warning("the bigger model gave no answer in %g s", self._timeout_s)
+            return None
+        except (DataError, UserError) as error:  # these texts, and not the upstream, are at fault
+            logger.warning("the bigger model cannot read a text: %s", error)
             return None
         except ThinferError as error:
             self._breaker.fail(leave)
@@ -215,6 +227,11 @@ class Cascade:
     def _count(self, outcome: str, texts: int) -> None:
         if texts:
             self._metrics.cascade.labels(outcome).inc(texts)
+
+
+def _again(long_text: LongText) -> LongText:
+    """The rule for the bigger model; what may not be cut has fitted, and is not asked again."""
+    return HEAD if long_text.policy == "error" else long_text
 
 
 def open_cascade(

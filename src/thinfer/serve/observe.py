@@ -39,15 +39,7 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-
-        def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
-            return Counter(f"thinfer_{name}", text, labels, registry=registry)
-
-        def histogram(
-            name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
-        ) -> Histogram:
-            return Histogram(f"thinfer_{name}", text, labels, buckets=buckets, registry=registry)
-
+        counter, histogram = self._counter, self._histogram
         self.received = counter("requests_received", "Requests that arrived")
         self.requests = counter("requests", "Requests answered or given up", ("route", "outcome"))
         self.refused = counter("refused", "Requests refused", ("reason",))
@@ -74,33 +66,42 @@ class Metrics:
         self.gate = counter("gate", "Texts that a gate saw", ("outcome",))
         self.cascade = counter("cascade", "Texts answered under a cascade", ("outcome",))
         self.cascade_seconds = histogram("cascade_seconds", "Asking the bigger model", SECONDS)
+        self._queue = Gauge("thinfer_queue_depth", "Texts waiting", registry=registry)
+        self._add_versions()
+
+    def _add_versions(self) -> None:
         self.version = Gauge(
             "thinfer_version_info",
             "The versions that are loaded",
             ("version", "engine", "precision"),
-            registry=registry,
+            registry=self._registry,
         )
         self.share = Gauge(
-            "thinfer_split_share", "Share of the traffic", ("version",), registry=registry
+            "thinfer_split_share", "Share of the traffic", ("version",), registry=self._registry
         )
-        self.version_requests = counter(
+        self.version_requests = self._counter(
             "version_requests", "Requests that a version was chosen for", ("version", "outcome")
         )
-        self.version_texts = counter("version_texts", "Texts a version answered", ("version",))
-        self.version_seconds = Histogram(
-            "thinfer_version_infer_seconds",
-            "A request's time in a version's engine",
-            ("version",),
-            buckets=SECONDS,
-            registry=registry,
+        self.version_texts = self._counter(
+            "version_texts", "Texts a version answered", ("version",)
         )
-        self.shadow = counter(
+        self.version_seconds = self._histogram(
+            "version_infer_seconds", "A request's time in a version's engine", SECONDS, ("version",)
+        )
+        self.shadow = self._counter(
             "shadow_texts",
             "Texts that a second version saw, for comparison",
             ("version", "outcome"),
         )
-        self.swaps = counter("swaps", "Events in the life of versions", ("event",))
-        self._queue = Gauge("thinfer_queue_depth", "Texts waiting", registry=registry)
+        self.swaps = self._counter("swaps", "Events in the life of versions", ("event",))
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(f"thinfer_{name}", text, labels, registry=self._registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
+    ) -> Histogram:
+        return Histogram(f"thinfer_{name}", text, labels, buckets=buckets, registry=self._registry)
 
     def watch_queue(self, depth: Callable[[], float]) -> None:
         """Read the depth of the queue at each scrape."""

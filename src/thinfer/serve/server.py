@@ -70,6 +70,7 @@ def run_server(
             log_config=None,
             access_log=False,  # uvicorn's would write the query, which holds the text
             server_header=False,
+            proxy_headers=False,  # nobody asks for the client's address
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),

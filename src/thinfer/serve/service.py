@@ -177,7 +177,12 @@ class Service:
         if self.cascade is not None:
             left = None if deadline is None else deadline - self._clock.monotonic()
             relay = await self.cascade.complete(
-                version.classifier, pooled, texts, pairs=pairs, left_s=left
+                version.classifier,
+                pooled,
+                texts,
+                pairs=pairs,
+                left_s=left,
+                long_text=encoded.long_text,
             )
         if relay is not None:
             trace.relay, pooled = relay, relay.logits
@@ -276,6 +281,9 @@ class Service:
             LateError: the deadline passed.
             ClientGoneError: the client left.
         """
+        if ticket.is_taken and ticket.deadline_s is None:
+            # All of it is in the engine: if the client leaves now, nothing is saved.
+            return await ticket.done
         gone = asyncio.ensure_future(_wait_gone(request))
         left = None
         if ticket.deadline_s is not None:

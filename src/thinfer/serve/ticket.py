@@ -54,6 +54,11 @@ class Ticket:
         self.lengths = self.batch.lengths.tolist()
 
     @property
+    def is_taken(self) -> bool:
+        """Whether the engine has taken all of it."""
+        return self.next_row == len(self.lengths)
+
+    @property
     def queue_s(self) -> float:
         """Seconds from submission to the engine."""
         return self.taken_s - self.queued_s

@@ -9,6 +9,7 @@ from typing import Protocol
 from thinfer.classifier import Classifier
 from thinfer.serve.batcher import Batcher
 from thinfer.serve.ticket import Logits
+from thinfer.text.long_text import HEAD, LongText
 
 __all__ = ["LocalUpstream", "Upstream"]
 
@@ -23,12 +24,15 @@ class Upstream(Protocol):
     def start(self) -> None:
         """Make ready; called once, on the running event loop."""
 
-    async def ask(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Logits:
+    async def ask(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, *, long_text: LongText = HEAD
+    ) -> Logits:
         """Give the logits of texts, float32 `[texts, classes]`, classes in the policy's order.
 
         Args:
             texts: at least one.
             pairs: of the same length.
+            long_text: what becomes of texts that are too long; `head` is its own rule.
 
         Raises:
             ThinferError: there is no answer that can be used.
@@ -60,22 +64,27 @@ class LocalUpstream:
         """Start the engine's worker."""
         self._batcher.start()
 
-    async def ask(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Logits:
+    async def ask(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, *, long_text: LongText = HEAD
+    ) -> Logits:
         """Give the logits of texts, float32 `[texts, classes]`.
 
         Args:
             texts: at least one.
             pairs: of the same length.
+            long_text: what becomes of texts that are too long.
         """
         with self._batcher.admit(len(texts)) as permit:
             encode = self._classifier.tokenizer.encode
-            encoded = await asyncio.to_thread(encode, texts, pairs)
+            encoded = await asyncio.to_thread(encode, texts, pairs, long_text=long_text)
+            if len(encoded.batch) > len(texts):
+                self._batcher.admit_more(permit, len(encoded.batch) - len(texts))
             ticket = self._batcher.submit(encoded.batch, permit)
             try:
                 logits = await ticket.done
             finally:
                 self._batcher.leave(ticket)
-        return logits[:, self._order]
+        return self._classifier.pool(logits, encoded)[:, self._order]
 
     async def stop(self) -> None:
         """End the worker and close the bundle."""

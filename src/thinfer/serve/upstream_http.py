@@ -11,6 +11,7 @@ import numpy as np
 from thinfer.core.optional import require
 from thinfer.serve.errors import UpstreamError
 from thinfer.serve.ticket import Logits
+from thinfer.text.long_text import HEAD, LongText
 
 __all__ = ["HttpUpstream", "read_rows"]
 
@@ -84,12 +85,15 @@ class HttpUpstream:
     def start(self) -> None:
         """Do nothing: the upstream may be away while this service starts."""
 
-    async def ask(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Logits:
+    async def ask(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, *, long_text: LongText = HEAD
+    ) -> Logits:
         """Give the logits of texts, float32 `[texts, classes]`.
 
         Args:
             texts: at least one.
             pairs: of the same length.
+            long_text: what becomes of texts that are too long; `head` is left to the upstream.
 
         Raises:
             UpstreamError: it cannot be reached, or its answer cannot be used.
@@ -99,7 +103,12 @@ class HttpUpstream:
             if pairs is None
             else [list(both) for both in zip(texts, pairs, strict=True)]
         )
-        content = json.dumps({"inputs": inputs, "raw_scores": True}).encode()
+        fields: dict[str, object] = {"inputs": inputs, "raw_scores": True}
+        if long_text.policy != "head":
+            fields["long_text"] = long_text.policy
+        if long_text.pooling is not None:
+            fields["pooling"] = long_text.pooling
+        content = json.dumps(fields).encode()
         try:
             raw = await self._post(content, most=self._most_bytes(len(texts)))
         except (self._httpx.HTTPError, self._httpx.InvalidURL, self._httpx.StreamError) as error:

@@ -19,6 +19,7 @@ from thinfer.text.backend import (
     name_specials,
     tokens_by_id,
 )
+from thinfer.text.batch import Batch
 from thinfer.text.encoding import Encoding, sum_windows
 from thinfer.text.folder import read_folder
 from thinfer.text.long_text import HEAD, LongText, fit_parts
@@ -216,6 +217,8 @@ class Tokenizer:
             UserError: `max_length` leaves no room for the special tokens of a pair, or a pair is
                 to be read in windows.
         """
+        if pairs is None and len(texts) == 1 and (one := self._encode_one(texts[0], long_text)):
+            return one
         if pairs is not None and len(pairs) != len(texts):
             what = "texts and pairs differ in number"
             raise DataError(what, expected=f"{len(texts)} pairs", got=str(len(pairs)))
@@ -243,6 +246,33 @@ class Tokenizer:
             unknown=sum_windows(np.diff(sums[batch.offsets]).astype(np.int64), windows),
             totals=lengths.sum(axis=1) + template.added,
             windows=windows,
+            long_text=long_text,
+        )
+
+    def _encode_one(self, text: str, long_text: LongText) -> Encoding | None:
+        """Encode one text that fits, without the arithmetic of many; None where it does not.
+
+        A service meets single texts most of the time, and there the arrays of one row cost more
+        than the tokens.
+        """
+        template = self._single
+        try:
+            bare = self._backend.encode(text, add_special_tokens=False).ids
+        except (TypeError, UnicodeEncodeError):
+            return None
+        size = len(bare) + template.added
+        if size > self.max_length or any(template.types):
+            return None
+        first, last = template.specials
+        ids = np.array([*first, *bare, *last], dtype=np.int64)
+        offsets = np.array([0, size], dtype=np.int64)
+        unknown = bare.count(self.unk_id) + (*first, *last).count(self.unk_id)
+        return Encoding(
+            batch=Batch(ids, np.zeros_like(ids), offsets),
+            truncated=np.zeros(1, dtype=np.bool_),
+            unknown=np.array([unknown], dtype=np.int64),
+            totals=offsets[1:],
+            windows=np.ones(1, dtype=np.int64),
             long_text=long_text,
         )
 

@@ -72,6 +72,13 @@ def test_a_target_that_is_not_met_even_at_the_lowest_rate_is_refused() -> None:
         plan_service(Demand(rate=1.0, p99_ms=50.0), [replace(MEASURED, saturation=none)])
 
 
+def test_a_refusal_says_when_the_generator_was_in_the_way() -> None:
+    late = replace(step(0.1, 90.0), fault="the generator slept")
+    none = replace(FOUND, rate=None, steps=(step(9.0, None), late))
+    with pytest.raises(QualityError, match=r"measure again.*the generator slept"):
+        plan_service(Demand(rate=1.0, p99_ms=50.0), [replace(MEASURED, saturation=none)])
+
+
 def test_of_several_measurements_the_cheapest_that_meets_the_target_is_used() -> None:
     none = replace(FOUND, rate=None, steps=(step(5.0, 90.0),))
     slow = replace(MEASURED, cores=1, saturation=none)

@@ -27,6 +27,7 @@ from thinfer.serve.errors import UpstreamError
 from thinfer.serve.observe import Metrics
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.ticket import Logits
+from thinfer.text.long_text import HEAD, LongText
 
 TEXTS = [f"text {number} 你好" for number in range(40)]
 
@@ -143,7 +144,9 @@ def test_failures_degrade_and_open_the_breaker_which_lets_one_try_later(
 
 
 def test_an_answer_too_late_is_a_failure(small: Classifier) -> None:
-    async def hang(texts: Sequence[str], pairs: Sequence[str] | None) -> Logits:
+    async def hang(
+        texts: Sequence[str], pairs: Sequence[str] | None, *, long_text: LongText = HEAD
+    ) -> Logits:
         await asyncio.sleep(60)
         return Bench.answer(texts)
 
@@ -156,7 +159,9 @@ def test_an_answer_too_late_is_a_failure(small: Classifier) -> None:
 
 
 def test_a_client_in_a_hurry_does_not_open_the_breaker(small: Classifier) -> None:
-    async def hang(texts: Sequence[str], pairs: Sequence[str] | None) -> Logits:
+    async def hang(
+        texts: Sequence[str], pairs: Sequence[str] | None, *, long_text: LongText = HEAD
+    ) -> Logits:
         await asyncio.sleep(60)
         return Bench.answer(texts)
 
@@ -210,6 +215,9 @@ def test_a_bigger_bundle_in_the_process_answers_and_says_so(tmp_path: Path) -> N
             "content": "hello",
             "result": expected.label,
             "probability": pytest.approx(expected.score),
+            "truncated": False,
+            "tokens": expected.tokens,
+            "tokens_total": expected.tokens,
             "stage": "cloud",
         }
         assert answer.headers["x-thinfer-stage"] == "cloud"
@@ -297,3 +305,30 @@ def test_the_key_file_of_the_upstream_is_read_at_the_start(
         open_cascade(small, settings, metrics=Metrics(), clock=ManualClock())
     (tmp_path / "key").write_text("k" * 32, encoding="utf-8")
     assert open_cascade(small, settings, metrics=Metrics(), clock=ManualClock()) is not None
+
+
+def test_a_text_that_the_bigger_model_cannot_read_is_no_failure_of_it(small: Classifier) -> None:
+    bench = Bench(small, make_policy(small.bundle, threshold=ALWAYS), failures=1)
+
+    def refuse(texts: Sequence[str]) -> Logits:
+        what = "too long"
+        raise DataError(what)
+
+    bench.upstream.answer = refuse
+    for _ in range(3):
+        assert bench.relay().degraded.all()
+    assert len(bench.upstream.asked) == 3  # the breaker let each of them through
+
+
+def test_long_texts_go_on_with_the_rule_of_their_request(tmp_path: Path) -> None:
+    with cascading(tmp_path) as (harness, big):
+        text = "a b c d e f g h i j k l m n o p q r s t u v w x y z"
+        with Classifier.open(big) as classifier:
+            (expected,) = classifier.predict([text], long_text="windows")
+        query = {"content": text, "long_text": "windows"}
+        answer = harness.client.get("/check", params=query).json()
+        assert (answer["stage"], answer["windows"]) == ("cloud", 2)
+        body = {"inputs": [text, "a"], "details": True}
+        details = harness.client.post("/predict", json=body).json()
+        assert [row["stage"] for row in details] == ["cloud", "cloud"]
+        assert answer["probability"] == pytest.approx(expected.score)

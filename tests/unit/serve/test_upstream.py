@@ -14,7 +14,9 @@ from thinfer.classifier import Classifier
 from thinfer.core.clock import SystemClock
 from thinfer.errors import OverloadError
 from thinfer.serve.batcher import Batcher, BatchLimits
+from thinfer.serve.errors import TooManyTextsError
 from thinfer.serve.upstream import LocalUpstream
+from thinfer.text.long_text import LongText
 
 LIMITS = BatchLimits(max_queue=8, max_batch_tokens=256, max_batch_texts=8)
 LABELS = ("abuse", "normal", "spam")
@@ -58,3 +60,26 @@ def test_more_than_its_queue_holds_is_refused(tmp_path: Path) -> None:
             await upstream.stop()
 
     asyncio.run(overfill())
+
+
+def test_long_texts_are_read_as_the_request_asked(tmp_path: Path) -> None:
+    async def compare() -> None:
+        classifier = Classifier.open(make_fake_bundle(tmp_path / "big").path)
+        texts, rule = ["a", "b c d e f g " * 6], LongText(policy="windows", pooling="mean")
+        encoding = classifier.tokenizer.encode(texts, long_text=rule)
+        expected = classifier.pool(classifier.run_batch(encoding.batch), encoding)
+        batcher = Batcher(
+            classifier.engine.run, LIMITS, clock=SystemClock(), on_run=lambda run: None
+        )
+        upstream = LocalUpstream(classifier, batcher, labels=classifier.labels)
+        upstream.start()
+        try:
+            found = await upstream.ask(texts, None, long_text=rule)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+            with pytest.raises(TooManyTextsError):
+                await upstream.ask(["a " * 1000], None, long_text=rule)
+            assert batcher.waiting == 0
+        finally:
+            await upstream.stop()
+
+    asyncio.run(compare())

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from thinfer.serve.errors import UpstreamError
 from thinfer.serve.upstream_http import HttpUpstream, read_rows
+from thinfer.text.long_text import HEAD, LongText
 
 LABELS = ("normal", "spam")
 VERSION = "ab" * 32
@@ -101,6 +102,7 @@ def ask(
     pairs: list[str] | None = None,
     *,
     key: str | None = None,
+    long_text: LongText = HEAD,
 ) -> np.ndarray[Any, Any]:
     """Ask an upstream whose connections end in a function of this test."""
 
@@ -116,7 +118,7 @@ def ask(
         )
         upstream.start()
         try:
-            return await upstream.ask(texts, pairs)
+            return await upstream.ask(texts, pairs, long_text=long_text)
         finally:
             await upstream.stop()
 
@@ -177,3 +179,17 @@ def test_an_upstream_that_cannot_be_reached_is_one_error() -> None:
 
     with pytest.raises(UpstreamError, match="ConnectError"):
         ask(refuse, ["a"])
+
+
+def test_it_hands_on_what_shall_become_of_long_texts() -> None:
+    seen: list[dict[str, object]] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        seen.append(json.loads(request.content))
+        return reply(encode(GOOD), headers={"x-thinfer-version": VERSION[:12]})
+
+    ask(handle, ["a"], long_text=LongText(policy="windows", pooling="max"))
+    assert (seen[0]["long_text"], seen[0]["pooling"]) == ("windows", "max")
+    ask(handle, ["a"], long_text=LongText(policy="tail"))
+    assert seen[1]["long_text"] == "tail"
+    assert "pooling" not in seen[1]

@@ -142,7 +142,7 @@ def test_what_may_not_be_is_refused() -> None:
     assert len(short.batch) == 1
     for wrong in ({"policy": "window"}, {"policy": None}, {"pooling": "sum"}):
         with pytest.raises(UserError, match="no such p"):
-            LongText(**wrong)  # type: ignore[arg-type]
+            LongText(**wrong)
     for overlap in (-0.1, 0.91, float("nan")):
         with pytest.raises(UserError, match="overlap"):
             LongText(overlap=overlap)

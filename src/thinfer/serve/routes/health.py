@@ -97,6 +97,22 @@ DRIFT = {
     "quantities": {"confidence": {"psi": 0.012}},
 }
 
+DRIFT_PAGE = Page(
+    summary="Live histograms of what is asked and answered, beside those of the bundle",
+    answer=DriftAnswer,
+    example=DRIFT,
+    parameters=(
+        {
+            "name": "version",
+            "in": "query",
+            "required": False,
+            "description": "A loaded version other than the current one",
+            "schema": {"type": "string"},
+        },
+    ),
+    statuses=(401, 404),
+)
+
 
 def add_health(router: APIRouter, service: Service) -> None:
     """Add `GET /livez`, `/readyz`, `/health`, `/metrics`, `/info` and `/drift`.
@@ -152,27 +168,12 @@ def add_health(router: APIRouter, service: Service) -> None:
         answer=InfoAnswer,
         example=INFO,
     )
-    histograms = Page(
-        summary="Live histograms of what is asked and answered, beside those of the bundle",
-        answer=DriftAnswer,
-        example=DRIFT,
-        parameters=(
-            {
-                "name": "version",
-                "in": "query",
-                "required": False,
-                "description": "A loaded version other than the current one",
-                "schema": {"type": "string"},
-            },
-        ),
-        statuses=(404,),
-    )
     add_route(router, "GET /livez", livez, page=alive)
     add_route(router, "GET /readyz", readyz, page=ready)
     add_route(router, "GET /health", health, page=empty)
     add_route(router, "GET /metrics", metrics, page=counters)
     add_route(router, "GET /info", info, page=facts)
-    add_route(router, "GET /drift", drift, page=histograms)
+    add_route(router, "GET /drift", drift, page=DRIFT_PAGE)
 
 
 def check_alive(version: Version) -> None:

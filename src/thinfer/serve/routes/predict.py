@@ -32,6 +32,8 @@ class Details(BaseModel):
     tokens: int
     tokens_total: int
     windows: int
+    stage: str | None = None
+    degraded: bool | None = None
 
 
 PredictAnswer = list[Ranked] | list[list[Ranked]] | Details | list[Details]
@@ -96,6 +98,7 @@ def _add_details(answered: Answered, rows: list[Row]) -> list[dict[str, object]]
             "tokens": prediction.tokens,
             "tokens_total": prediction.tokens_total,
             "windows": prediction.windows,
+            **({} if answered.relay is None else answered.relay.describe(number)),
         }
-        for row, prediction in zip(rows, answered.predictions(), strict=True)
+        for number, (row, prediction) in enumerate(zip(rows, answered.predictions(), strict=True))
     ]
