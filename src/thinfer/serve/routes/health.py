@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import thinfer
 from thinfer.core.codec import to_json
+from thinfer.serve.asked import read_asked
 from thinfer.serve.describe import PROBES, Page, add_route
 from thinfer.serve.errors import WorkerStoppedError
 from thinfer.serve.observe import METRICS_TYPE
@@ -101,16 +102,7 @@ DRIFT_PAGE = Page(
     summary="Live histograms of what is asked and answered, beside those of the bundle",
     answer=DriftAnswer,
     example=DRIFT,
-    parameters=(
-        {
-            "name": "version",
-            "in": "query",
-            "required": False,
-            "description": "A loaded version other than the current one",
-            "schema": {"type": "string"},
-        },
-    ),
-    statuses=(401, 404),
+    statuses=(401, 404, 422),
 )
 
 
@@ -141,7 +133,7 @@ def add_health(router: APIRouter, service: Service) -> None:
         return JSONResponse(_describe(service))
 
     async def drift(request: Request) -> Response:
-        name = request.query_params.get("version")
+        name = read_asked(request.scope).use
         version = service.router.current if name is None else service.router.find(name)
         return JSONResponse(service.drift.report(version.classifier))
 
