@@ -272,11 +272,36 @@ def test_a_split_must_be_whole_outlives_the_next_reading_and_is_applied(
     state = service.admin("GET", "versions")
     assert state["split"] == pytest.approx({first: 0.8, second: 0.2})
     assert state["shadow"] == third
+    service.process.ask("GET", "/check?content=a")
+    sync_api.expect(page.locator("#counts")).to_have_text(
+        re.compile("^Shadow (agreed|differed) 1$")
+    )
     sync_api.expect(page.locator(".portion").nth(1)).to_contain_text("20.0 %")
     sync_api.expect(page.locator(".version").nth(2).locator(".badge")).to_have_text("shadow")
     shares.nth(0).fill("1")
     press(page, "Undo")
     assert shares.nth(0).input_value() == "80"
+
+
+def test_typing_goes_on_while_the_service_works(page: Page, service: Served) -> None:
+    field = page.get_by_label("Share, %").nth(0)
+    field.fill("")
+    done = threading.Event()
+    caller = threading.Thread(
+        target=lambda: [
+            service.process.ask("GET", "/check?content=a") for _ in iter(done.is_set, True)
+        ]
+    )
+    caller.start()
+    try:
+        for digit in "6", "2", ".", "5":
+            page.keyboard.type(digit)
+            page.wait_for_timeout(1100)  # two and more readings come in between
+    finally:
+        done.set()
+        caller.join()
+    assert field.input_value() == "62.5"
+    sync_api.expect(field).to_be_focused()
 
 
 def test_versions_are_compared_side_by_side_on_one_text(page: Page, service: Served) -> None:
@@ -390,6 +415,30 @@ def test_under_load_a_switch_is_seen_in_the_chart(page: Page, service: Served) -
     finally:
         done.set()
         caller.join()
+
+
+def test_several_workers_are_seen_as_one_service(
+    browser: Browser, bundles: Bundles, tmp_path: Path
+) -> None:
+    first, second, _ = bundles.names
+    with (
+        served(bundles, tmp_path, "--workers", "2") as service,
+        opened(browser, service.url) as page,
+    ):
+        service.load(1)
+        unlock(page)
+        press(page, f"Make {second} current")
+        confirm(page, "Make current")
+        message(page).to_contain_text(f"{second} answers now, in place of {first}")
+        for _ in range(4):
+            press(page, "Classify")
+            page.locator("#answer:not([aria-busy]) .big").wait_for()
+            assert page.locator("#answer code").inner_text() == second
+        for number in range(300):  # each on a connection, and so a worker, of its own
+            reply = service.process.ask("GET", f"/check?content={number}")
+            assert reply.headers["x-thinfer-version"] == second
+        arms = page.locator("svg[aria-label^='Answers by version']")
+        sync_api.expect(arms).to_have_attribute("aria-label", re.compile(f"{second} 100 %"))
 
 
 @pytest.mark.parametrize("width", [360, 1400])

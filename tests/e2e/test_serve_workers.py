@@ -62,7 +62,9 @@ def test_two_workers_count_together_switch_together_and_stop_in_order(
         workers = psutil.Process(process.popen.pid).children()
         assert len(workers) == 2
         assert versions_of(process, 60) == {process.version}
-        samples = read_samples(process.ask("GET", "/metrics").raw.decode())
+        scrape = process.ask("GET", "/metrics")
+        assert scrape.headers["x-thinfer-version"] == process.version
+        samples = read_samples(scrape.raw.decode())
         counted = sum_samples(samples, "thinfer_requests_total", 'route="/check",outcome="ok"')
         if not counted:
             counted = sum_samples(samples, "thinfer_requests_total", 'route="/check"')

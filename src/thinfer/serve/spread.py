@@ -94,11 +94,13 @@ class Spread:
 
     async def _merge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the counters of all workers; a worker that does not answer is left out."""
-        status = [200]
+        status: list[int] = [200]
+        named: list[tuple[bytes, bytes]] = []
 
         async def drop(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
+                named.extend(h for h in message["headers"] if h[0].startswith(b"x-thinfer-"))
 
         await self._app(scope, receive, drop)  # so that this scrape is counted as any other
         if status[0] != 200:
@@ -108,6 +110,7 @@ class Spread:
         pages = [self._metrics.render().decode()]
         pages += [page.decode() for _, code, page in found if code == 200]
         response = Response(merge_pages(pages), media_type=METRICS_TYPE)
+        response.raw_headers.extend(named)  # every answer names the version
         await response(scope, receive, send)
 
     async def _tell(self) -> None:

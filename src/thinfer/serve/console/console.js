@@ -22,7 +22,7 @@ function describe(info) {
 
 class Console {
   constructor() {
-    this.current = null;
+    this.current = undefined; // nothing has been asked yet
     this.loaded = null; // names that the admin routes tell; without the key those that are counted
     this.trial = new Try();
     this.versions = new Versions((names, current) => {
@@ -49,20 +49,21 @@ class Console {
   }
 
   // Other versions may be there now, or another one may answer.
-  async see(current) {
+  async see(current = this.current) {
     this.trial.setVersions(this.loaded ?? this.counted ?? []);
-    if (!current || current === this.current) return;
+    // null where the service does not name it: then once is enough.
+    if (current === this.current) return;
     this.current = current;
-    find('version').textContent = current;
     try {
       const info = await readInfo();
       this.trial.setInfo(info);
+      find('version').textContent = info.version;
       find('name').textContent = info.name;
       find('summary').textContent = describe(info);
       find('maker').textContent = `thinfer ${info.thinfer}`;
       this.offer(info.keys);
     } catch (error) {
-      this.current = null; // asked again with the next reading
+      this.current = undefined; // asked again with the next reading
       say(find('live-message'), error.message, 'bad');
     }
   }

@@ -10,12 +10,12 @@ const TIMEOUT_MS = 5000;
 // Percentiles of one second are of too few requests.
 const LATENCY_READINGS = 5;
 const TONES = ['one', 'two', 'three', 'four', 'five'];
-// What operates the service is no traffic; this page reads one of these each second itself.
-const OPERATION = /^(other$|\/$|\/console\/|\/admin\/|\/(metrics|livez|readyz|health|info|openapi\.json)$|\/v2(?!.*\/infer$))/;
+// Routes that classify; the others operate the service, and this page reads one of them each second.
+const TRAFFIC = /^\/(check|predict|v1\/moderations|v2\/.*\/infer)$/;
+// Counted by outcome since the service was started; shown where there is anything to show.
+const COUNTS = { Shadow: 'thinfer_shadow_texts_total', Cascade: 'thinfer_cascade_total', Gate: 'thinfer_gate_total', Cache: 'thinfer_cache_total' };
 
-const SHADOW = ['thinfer_shadow_texts_total', 'thinfer_shadow_total'];
-
-const isTraffic = (labels) => !OPERATION.test(labels.get('route') ?? '');
+const isTraffic = (labels) => TRAFFIC.test(labels.get('route') ?? '');
 const isRefused = (labels) => isTraffic(labels) && labels.get('outcome') === 'refused';
 const isFailed = (labels) => isTraffic(labels) && labels.get('outcome') === 'failed';
 const isAnswered = (labels) => labels.get('outcome') === undefined || labels.get('outcome') === 'ok';
@@ -122,6 +122,7 @@ export class Live {
     // The first reading after a gap breaks the lines.
     this.points.push(this.readings.length > 1 ? compare(this.readings) : { time: reading.time, queue: null, arms: null });
     this.drawArms(reading.samples);
+    this.writeCounts(reading.samples);
     for (const chart of this.charts) chart.draw(this.points.map(({ time, ...values }) => ({ time, values })), reading.time);
   }
 
@@ -146,7 +147,6 @@ export class Live {
     this.arms.series = (seen.length > 0 ? seen : names).map((name) => ({ key: name, label: name, tone: this.toneOf(name) }));
     const points = this.points.map(({ time, arms }) => ({ time, values: arms ?? {} }));
     this.arms.draw(points, this.points.at(-1).time);
-    this.drawShadow(samples);
   }
 
   share(value, values) {
@@ -154,11 +154,14 @@ export class Live {
     return value === null || total === 0 ? '–' : showPercent(value / total);
   }
 
-  drawShadow(samples) {
-    const outcomes = [...sumBy(samples, SHADOW.find((name) => has(samples, name)), 'outcome')].filter(([, count]) => count > 0);
-    const said = outcomes.map(([outcome, count]) => `${outcome} ${count.toLocaleString('en')}`).join(' · ');
-    find('shadow').replaceChildren(...(said ? ['Shadow so far: ', element('b', {}, said)] : []));
-    find('shadow').hidden = !said;
+  writeCounts(samples) {
+    const lines = Object.entries(COUNTS).flatMap(([title, name]) => {
+      const outcomes = [...sumBy(samples, name, 'outcome')].filter(([, count]) => count > 0);
+      const said = outcomes.map(([outcome, count]) => `${outcome} ${count.toLocaleString('en')}`).join(' · ');
+      return said ? [element('span', {}, `${title} `, element('b', {}, said))] : [];
+    });
+    find('counts').replaceChildren(...lines);
+    find('counts').hidden = lines.length === 0;
   }
 
   show(state) {

@@ -18,7 +18,9 @@ export class Versions {
   constructor(onVersions) {
     this.onVersions = onVersions;
     this.state = null;
+    this.rows = [];
     this.written = '';
+    this.eventsWritten = '';
     this.draft = null; // shares that are typed in and not applied yet: { shares: Map, shadow }
     find('admin-form').addEventListener('submit', (event) => {
       event.preventDefault();
@@ -70,7 +72,7 @@ export class Versions {
     find('admin-form').hidden = false;
     say(find('admin-message'), reason, reason ? 'bad' : '');
     find('admin-key').focus();
-    this.onVersions(null, null);
+    this.onVersions(null, undefined);
   }
 
   async refresh() {
@@ -121,9 +123,9 @@ export class Versions {
     });
   }
 
-  async makeCurrent(version) {
-    if (await confirm(`Answer with ${version.name} in place of ${this.state.current}?`, 'Make current')) {
-      await this.load(version.bundle, true);
+  async makeCurrent(name, bundle) {
+    if (await confirm(`Answer with ${name} in place of ${this.state.current}?`, 'Make current')) {
+      await this.load(bundle, true);
     }
   }
 
@@ -135,11 +137,11 @@ export class Versions {
     });
   }
 
-  async unload(version) {
-    if (!(await confirm(`Unload ${version.name}? It can be loaded again from its bundle.`, 'Unload'))) return;
+  async unload(name) {
+    if (!(await confirm(`Unload ${name}? It can be loaded again from its bundle.`, 'Unload'))) return;
     await this.act('Unloading …', async () => {
-      await unload(version.name);
-      return `${version.name} is unloaded.`;
+      await unload(name);
+      return `${name} is unloaded.`;
     });
   }
 
@@ -173,20 +175,23 @@ export class Versions {
     });
   }
 
-  // Writes what changed; what is being typed stays.
+  // Counts change with each reading: the rows stay, so that focus and what is being typed do too.
   write() {
-    const text = JSON.stringify(this.state);
-    if (text === this.written) return;
-    this.written = text;
-    const focused = document.activeElement?.id;
-    find('version-list').replaceChildren(...this.state.versions.map((version) => this.row(version)));
-    this.writeShadows();
+    const { current, previous, versions } = this.state;
+    const names = JSON.stringify([current, previous, versions.map(({ name, bundle, is_shadow }) => [name, bundle, is_shadow])]);
+    if (names !== this.written) {
+      this.written = names;
+      const focused = document.activeElement?.id;
+      this.rows = versions.map((version) => this.row(version));
+      find('version-list').replaceChildren(...this.rows.map(({ node }) => node));
+      this.writeShadows();
+      find('roll-back').disabled = !previous;
+      find('roll-back').textContent = previous ? `Roll back to ${previous}` : 'Nothing to roll back to';
+      if (focused) find(focused)?.focus();
+    }
+    versions.forEach((version, place) => this.rows[place].update(version));
     this.writeEvents();
-    const { previous } = this.state;
-    find('roll-back').disabled = !previous;
-    find('roll-back').textContent = previous ? `Roll back to ${previous}` : 'Nothing to roll back to';
     this.writeSum();
-    if (focused) find(focused)?.focus();
   }
 
   dropDraft() {
@@ -194,23 +199,32 @@ export class Versions {
     this.written = '';
   }
 
-  row(version) {
-    const { name, share } = version;
-    const isUsed = version.is_current || version.is_shadow || share > 0;
-    const typed = this.draft?.shares.get(name) ?? String(Number((share * 100).toFixed(2)));
-    return element('li', { class: `version ${version.is_current ? 'current' : ''}` },
+  // One version: its node, and how to bring it up to date.
+  row({ name, bundle, is_current: isCurrent, is_shadow: isShadow }) {
+    const facts = element('small');
+    const portion = element('div', { class: 'portion' });
+    const share = element('input', { id: `share-${name}`, type: 'number', min: 0, max: 100, step: 0.1, inputmode: 'decimal' });
+    const dropped = element('button', { id: `unload-${name}`, type: 'button', class: 'quiet', 'aria-label': `Unload ${name}`, click: () => this.unload(name) }, 'Unload');
+    const node = element('li', { class: `version ${isCurrent ? 'current' : ''}` },
       element('div', { class: 'who' },
         element('p', {}, element('code', {}, name), ' ',
-          version.is_current ? element('span', { class: 'badge holds' }, 'current') : null,
+          isCurrent ? element('span', { class: 'badge holds' }, 'current') : null,
           name === this.state.previous ? element('span', { class: 'badge' }, 'previous') : null,
-          version.is_shadow ? element('span', { class: 'badge unproven' }, 'shadow') : null),
-        element('small', {}, this.facts(version).join(' · '))),
-      element('div', { class: 'portion' }, lane(share, version.is_current ? 'score' : 'other'), element('small', {}, showPercent(share))),
-      element('label', { class: 'share' }, 'Share, %', element('span', { class: 'unseen' }, ` of ${name}`),
-        element('input', { id: `share-${name}`, type: 'number', min: 0, max: 100, step: 0.1, inputmode: 'decimal', value: typed })),
+          isShadow ? element('span', { class: 'badge unproven' }, 'shadow') : null),
+        facts),
+      portion,
+      element('label', { class: 'share' }, 'Share, %', element('span', { class: 'unseen' }, ` of ${name}`), share),
       element('div', { class: 'actions' },
-        element('button', { id: `current-${name}`, type: 'button', disabled: version.is_current, 'aria-label': `Make ${name} current`, click: () => this.makeCurrent(version) }, 'Make current'),
-        element('button', { id: `unload-${name}`, type: 'button', class: 'quiet', disabled: isUsed, 'aria-label': `Unload ${name}`, click: () => this.unload(version) }, 'Unload')));
+        element('button', { id: `current-${name}`, type: 'button', disabled: isCurrent, 'aria-label': `Make ${name} current`, click: () => this.makeCurrent(name, bundle) }, 'Make current'),
+        dropped));
+    const update = (version) => {
+      facts.textContent = this.facts(version).join(' · ');
+      portion.replaceChildren(lane(version.share, isCurrent ? 'score' : 'other'), element('small', {}, showPercent(version.share)));
+      const typed = this.draft?.shares.get(name) ?? String(Number((version.share * 100).toFixed(2)));
+      if (share.value !== typed) share.value = typed;
+      dropped.disabled = isCurrent || isShadow || version.share > 0;
+    };
+    return { node, update };
   }
 
   facts({ engine, precision, labels, bundle, compared = 0, differed = 0 }) {
@@ -229,6 +243,9 @@ export class Versions {
     const told = this.state.events ?? [];
     const isOldestFirst = told.length > 1 && told[0].at <= told.at(-1).at; // several may share one second
     const events = (isOldestFirst ? [...told].reverse() : told).slice(0, MOST_EVENTS);
+    const text = JSON.stringify(events);
+    if (text === this.eventsWritten) return;
+    this.eventsWritten = text;
     find('event-list').replaceChildren(...events.map(({ at, kind, version, reason }) => element('li', {},
       element('time', { datetime: at, title: at }, showTime(at)),
       element('span', { class: `badge ${TONES[kind] ?? ''}` }, words(kind)),

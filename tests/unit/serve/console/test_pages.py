@@ -92,6 +92,15 @@ def test_the_page_is_no_part_of_the_described_api_and_is_counted(shared: Harness
     assert not [path for path in paths if path == "/" or path.startswith("/console")]
 
 
+def test_the_charts_count_the_routes_that_classify_and_no_others(shared: Harness) -> None:
+    script = (FOLDER / "live.js").read_text(encoding="utf-8")
+    (pattern,) = re.findall(r"const TRAFFIC = /(.+)/;", script)
+    paths = shared.client.get("/openapi.json").json()["paths"]
+    work = {path for path, ways in paths.items() if "post" in ways and "/admin/" not in path}
+    assert {path for path in [*paths, *PATHS, "other"] if re.search(pattern, path)} == work
+    assert {"/check", "/predict"} < work
+
+
 def test_it_can_be_left_out(tmp_path: Path) -> None:
     with serving(tmp_path, settings={"console": False}) as harness:
         assert {harness.client.get(path).status_code for path in PATHS} == {404}
