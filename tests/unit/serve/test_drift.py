@@ -213,9 +213,9 @@ def test_each_version_has_its_own_window(tmp_path: Path) -> None:
         harness.client.post("/predict", json={"inputs": TEXTS[:10]})
         body = drift_of(harness)
         assert (body["version"], body["texts"]) == (new, 10)
-        earlier = harness.client.get("/drift", params={"version": old}).json()
+        earlier = harness.client.get("/drift", headers={"x-thinfer-use": old}).json()
         assert (earlier["version"], earlier["texts"]) == (old, 30)
-        assert harness.client.get("/drift?version=nobody").status_code == 404
+        assert harness.client.get("/drift", headers={"x-thinfer-use": "nobody"}).status_code == 404
         samples = harness.samples()
         assert samples[f'thinfer_drift_texts{{version="{old}"}}'] == 30
         assert samples[f'thinfer_drift_texts{{version="{new}"}}'] == 10
