@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,7 +20,7 @@ from tests.support.serving import Process, read_samples, serve_process, sum_samp
 KEY = "the-admin-key-of-these-processes"
 
 
-def admin(process: Process, method: str, path: str, body: object = None) -> tuple[int, object]:
+def admin(process: Process, method: str, path: str, body: object = None) -> tuple[int, Any]:
     link = process.connect()
     headers = {"authorization": f"Bearer {KEY}"}
     link.request(method, f"/admin/{path}", json.dumps(body), headers)
@@ -77,6 +78,16 @@ def test_two_workers_count_together_switch_together_and_stop_in_order(
         assert admin(process, "POST", "split", shares)[0] == 200
         assert versions_of(process) == {process.version, second}
         assert admin(process, "POST", "versions", {"bundle": str(tmp_path)})[0] == 422
+        told = {
+            str([event["kind"] for event in admin(process, "GET", "versions")[1]["events"]])
+            for _ in range(20)
+        }
+        assert told <= {
+            str(["loaded", "switched", "split"]),
+            str(["loaded", "switched", "split", "refused"]),
+        }
+        samples = read_samples(process.ask("GET", "/metrics").raw.decode())
+        assert sum_samples(samples, "thinfer_swaps_total", 'event="switched"') == 1
         process.terminate()
         assert process.wait() == 0
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from thinfer.core.clock import Clock
 
@@ -56,13 +57,35 @@ class EventLog:
     def __init__(self, clock: Clock, count: Callable[[EventKind], None]) -> None:
         self._clock, self._count = clock, count
         self._events: deque[Event] = deque(maxlen=_KEPT)
+        self._is_following = False
 
     def __iter__(self) -> Iterator[Event]:
         return iter(tuple(self._events))
 
     def add(self, kind: EventKind, version: str, reason: str = "") -> None:
-        """Take note of an event."""
+        """Take note of an event; nothing while another process's events are taken over."""
+        if self._is_following:
+            return
         at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
         self._events.append(Event(at=at, kind=kind, version=version, reason=reason))
         self._count(kind)
         logger.info("version %s: %s%s", version, kind, f": {reason}" if reason else "")
+
+    def to_list(self) -> list[dict[str, str]]:
+        """Give the events as JSON, the oldest first."""
+        return [asdict(event) for event in self._events]
+
+    @contextmanager
+    def following(self, events: Iterable[Mapping[str, Any]]) -> Iterator[None]:
+        """Take over the events of another process, which has counted and logged them.
+
+        Args:
+            events: as `to_list` gives them; they stand here after the block, in which `add` does
+                nothing.
+        """
+        self._is_following = True
+        try:
+            yield
+            self._events = deque((Event(**event) for event in events), maxlen=_KEPT)
+        finally:
+            self._is_following = False

@@ -196,6 +196,7 @@ class Fleet:
             "previous": self._name_of_previous(),
             "split": dict(router.split),
             "shadow": None if router.shadow is None else router.shadow.name,
+            "events": self.events.to_list(),
         }
 
     async def follow(self, state: Mapping[str, Any]) -> None:
@@ -209,25 +210,8 @@ class Fleet:
             UnknownVersionError: the state names a version that it does not hold.
         """
         async with self._lock:
-            for name, path in state["loaded"].items():
-                if name not in self.router.loaded:
-                    version = await self._take_in(Path(path))
-                    if version.name != name:
-                        what = "the bundle is another one by now"
-                        raise BundleRefusedError(what, expected=name, got=version.name)
-            before = self.router.current
-            self.router.restore(
-                state["current"],
-                previous=state["previous"],
-                split=state["split"],
-                shadow=state["shadow"],
-            )
-            if self.router.current is not before:
-                self._watch.start_trial(self.router.current.name)
-                self.events.add("switched", self.router.current.name)
-            for name in set(self.router.loaded) - set(state["loaded"]):
-                self.unload(name)
-            self._tell_metrics()
+            with self.events.following(state["events"]):
+                await self._take_over(state)
 
     def describe(self) -> dict[str, object]:
         """Give the versions, the split and the events, as the admin route shows them."""
@@ -238,11 +222,29 @@ class Fleet:
             "versions": [self._describe_one(version) for version in router.loaded.values()],
             "split": dict(router.split),
             "shadow": None if router.shadow is None else router.shadow.name,
-            "events": [
-                {"at": e.at, "kind": e.kind, "version": e.version, "reason": e.reason}
-                for e in self.events
-            ],
+            "events": self.events.to_list(),
         }
+
+    async def _take_over(self, state: Mapping[str, Any]) -> None:
+        """Load what is missing, restore the router, and drop what the others have dropped."""
+        for name, path in state["loaded"].items():
+            if name not in self.router.loaded:
+                version = await self._take_in(Path(path))
+                if version.name != name:
+                    what = "the bundle is another one by now"
+                    raise BundleRefusedError(what, expected=name, got=version.name)
+        before = self.router.current
+        self.router.restore(
+            state["current"],
+            previous=state["previous"],
+            split=state["split"],
+            shadow=state["shadow"],
+        )
+        if self.router.current is not before:
+            self._watch.start_trial(self.router.current.name)
+        for name in set(self.router.loaded) - set(state["loaded"]):
+            self.unload(name)
+        self._tell_metrics()
 
     async def _take_in(self, path: Path) -> Version:
         """Give a loaded version of the bundle that has answered its own probe."""
