@@ -55,10 +55,8 @@ def key(tmp_path: Path) -> Path:
 def test_two_workers_count_together_switch_together_and_stop_in_order(
     tmp_path: Path, key: Path
 ) -> None:
-    one, two = (
-        make_fake_bundle(tmp_path / f"bundle-{salt}", options={"salt": salt}).path
-        for salt in (1, 2)
-    )
+    # Other weights and the same answers, so that no arm is stopped for differing.
+    one, two = (make_fake_bundle(tmp_path / f"bundle-{seed}", seed=seed).path for seed in (1, 2))
     with serve_process(one, "--workers", "2", "--admin-key-file", str(key)) as process:
         workers = psutil.Process(process.popen.pid).children()
         assert len(workers) == 2
@@ -78,14 +76,9 @@ def test_two_workers_count_together_switch_together_and_stop_in_order(
         assert admin(process, "POST", "split", shares)[0] == 200
         assert versions_of(process) == {process.version, second}
         assert admin(process, "POST", "versions", {"bundle": str(tmp_path)})[0] == 422
-        told = {
-            str([event["kind"] for event in admin(process, "GET", "versions")[1]["events"]])
-            for _ in range(20)
-        }
-        assert told <= {
-            str(["loaded", "switched", "split"]),
-            str(["loaded", "switched", "split", "refused"]),
-        }
+        for _ in range(20):
+            events = admin(process, "GET", "versions")[1]["events"]
+            assert [event["kind"] for event in events][:3] == ["loaded", "switched", "split"]
         samples = read_samples(process.ask("GET", "/metrics").raw.decode())
         assert sum_samples(samples, "thinfer_swaps_total", 'event="switched"') == 1
         process.terminate()

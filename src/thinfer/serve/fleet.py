@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +21,10 @@ from thinfer.serve.loading import Opener, infer_golden, load_checked
 from thinfer.serve.observe import Metrics
 from thinfer.serve.router import Router
 from thinfer.serve.settings import ServeSettings
+from thinfer.serve.snapshot import Loaded, describe_version, missing_labels, name_of, read_state
 from thinfer.serve.version import Version
 
 __all__ = ["Fleet", "Loaded"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """What loading a bundle came to.
-
-    Attributes:
-        version: its name.
-        previous: the version that a rollback would bring back; None if there is none.
-        changed: whether another version answers now.
-        labels_added: labels that the version before did not have.
-        labels_removed: labels that only the version before had.
-        seconds: from the order to the switch.
-    """
-
-    version: str
-    previous: str | None
-    changed: bool
-    labels_added: tuple[str, ...]
-    labels_removed: tuple[str, ...]
-    seconds: float
 
 
 class Fleet:
@@ -124,10 +103,10 @@ class Fleet:
                 self.events.add("switched", version.name)
             return Loaded(
                 version=version.name,
-                previous=self._name_of_previous(),
+                previous=name_of(self.router.previous),
                 changed=self.router.current is not before,
-                labels_added=_minus(version, before),
-                labels_removed=_minus(before, version),
+                labels_added=missing_labels(version, before),
+                labels_removed=missing_labels(before, version),
                 seconds=self._clock.monotonic() - started,
             )
 
@@ -187,17 +166,7 @@ class Fleet:
 
     def state(self) -> dict[str, Any]:
         """Give what another process needs to answer in the same way."""
-        router = self.router
-        return {
-            "loaded": {
-                name: str(version.classifier.bundle.path) for name, version in router.loaded.items()
-            },
-            "current": router.current.name,
-            "previous": self._name_of_previous(),
-            "split": dict(router.split),
-            "shadow": None if router.shadow is None else router.shadow.name,
-            "events": self.events.to_list(),
-        }
+        return {**read_state(self.router), "events": self.events.to_list()}
 
     async def follow(self, state: Mapping[str, Any]) -> None:
         """Take over the state of another process of this service.
@@ -213,17 +182,14 @@ class Fleet:
             with self.events.following(state["events"]):
                 await self._take_over(state)
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """Give the versions, the split and the events, as the admin route shows them."""
-        router = self.router
-        return {
-            "current": router.current.name,
-            "previous": self._name_of_previous(),
-            "versions": [self._describe_one(version) for version in router.loaded.values()],
-            "split": dict(router.split),
-            "shadow": None if router.shadow is None else router.shadow.name,
-            "events": self.events.to_list(),
-        }
+        versions = [
+            describe_version(version, self.router, self._watch.record_of(version.name))
+            for version in self.router.loaded.values()
+        ]
+        state = {name: value for name, value in self.state().items() if name != "loaded"}
+        return {**state, "versions": versions}
 
     async def _take_over(self, state: Mapping[str, Any]) -> None:
         """Load what is missing, restore the router, and drop what the others have dropped."""
@@ -329,35 +295,9 @@ class Fleet:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _name_of_previous(self) -> str | None:
-        previous = self.router.previous
-        return None if previous is None else previous.name
-
-    def _describe_one(self, version: Version) -> dict[str, object]:
-        router, info = self.router, version.classifier.engine.info
-        watch = self._watch.record_of(version.name).watch
-        return {
-            "name": version.name,
-            "bundle": str(version.classifier.bundle.path),
-            "labels": list(version.classifier.labels),
-            "engine": info.name,
-            "precision": info.precision,
-            "share": router.split.get(version.name, 0.0),
-            "is_current": version is router.current,
-            "is_shadow": version is router.shadow,
-            "in_flight": version.users,
-            "compared": watch.trials,
-            "differed": watch.events,
-        }
-
     def _tell_metrics(self) -> None:
         for version in self.router.loaded.values():
             info = version.classifier.engine.info
             share = self.router.split.get(version.name, 0.0)
             self._metrics.version.labels(version.name, info.name, info.precision).set(1)
             self._metrics.share.labels(version.name).set(share)
-
-
-def _minus(one: Version, other: Version) -> tuple[str, ...]:
-    theirs = set(other.classifier.labels)
-    return tuple(label for label in one.classifier.labels if label not in theirs)
