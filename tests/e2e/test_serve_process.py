@@ -269,7 +269,7 @@ def test_a_serving_process_holds_no_torch_and_opens_no_connection(bundle: Path) 
         from thinfer.classifier import Classifier
         from thinfer.core.clock import SystemClock
         from thinfer.serve.app import create_app
-        from thinfer.serve.service import build_service
+        from thinfer.serve.wiring import build_service
         from thinfer.serve.settings import load_settings
 
         def refuse(*arguments, **keywords):

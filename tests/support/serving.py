@@ -27,8 +27,9 @@ from thinfer.classifier import Classifier
 from thinfer.core.clock import SystemClock
 from thinfer.engine.base import Engine, EngineInfo
 from thinfer.serve.app import create_app
-from thinfer.serve.service import Service, build_service
+from thinfer.serve.service import Service
 from thinfer.serve.settings import ServeSettings
+from thinfer.serve.wiring import build_service
 from thinfer.text.batch import Batch
 
 PROGRAM = "import sys; from thinfer.cli.main import main; sys.exit(main())"

@@ -127,10 +127,10 @@ def _run(bundle: Path, settings: ServeSettings) -> None:
     from thinfer.serve.app import create_app
     from thinfer.serve.peers import Peers, Place
     from thinfer.serve.server import run_server
-    from thinfer.serve.service import build_service
     from thinfer.serve.spans import open_spans
     from thinfer.serve.spread import Spread
     from thinfer.serve.supervisor import run_workers
+    from thinfer.serve.wiring import build_service
 
     configure_logging(settings.log_format)
     clock = SystemClock()

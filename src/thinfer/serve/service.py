@@ -6,41 +6,37 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from starlette.requests import Request
 
-from thinfer.classifier import Classifier, Prediction
+from thinfer.classifier import Prediction
 from thinfer.core.clock import Clock
-from thinfer.errors import EngineError, ThinferError
+from thinfer.errors import EngineError
 from thinfer.serve.asked import Asked, read_asked
-from thinfer.serve.batcher import Batcher, BatchLimits
 from thinfer.serve.cache import SharedTicket, TextCache
-from thinfer.serve.cascade import Cascade, Relay, open_cascade
+from thinfer.serve.cascade import Cascade, Relay
 from thinfer.serve.drift import DriftWatch
-from thinfer.serve.errors import ClientGoneError, LateError, NotReadyError, TooManyWindowsError
+from thinfer.serve.errors import ClientGoneError, LateError, TooManyWindowsError
 from thinfer.serve.fleet import Fleet
-from thinfer.serve.gate import GateStage, open_gate
+from thinfer.serve.gate import GateStage
 from thinfer.serve.lifecycle import Lifecycle
 from thinfer.serve.middleware import Trace, trace_of
 from thinfer.serve.observe import Metrics
-from thinfer.serve.router import Router
+from thinfer.serve.probe import Probe
 from thinfer.serve.rowstore import RowStore
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.shadow import Shadow
 from thinfer.serve.ticket import Logits, Permit, Ticket
 from thinfer.serve.version import Version
-from thinfer.serve.waiting import Priority
 from thinfer.text.batch import Batch
 from thinfer.text.encoding import Encoding
 from thinfer.text.long_text import LongText
 
-__all__ = ["Answered", "Service", "build_service"]
+__all__ = ["Answered", "Service"]
 
 # Shorter requests are tokenised on the event loop: the hop to a thread would cost more.
 INLINE_CHARACTERS = 2048
-PROBE_TEXT = "ready?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +99,7 @@ class Service:
         metrics.register(self.drift)
         self._shadow = Shadow(fleet, metrics, compare_share=settings.compare_share, rng=rng)
         self._clock = clock
-        self._probe: asyncio.Task[None] | None = None
+        self._probe = Probe(timeout_s=settings.ready_timeout_s)
 
     def start(self) -> None:
         """Start the engine's workers; called once, on the running event loop."""
@@ -191,33 +187,11 @@ class Service:
     async def check_ready(self) -> None:
         """Return when a real inference through the queue worked in time.
 
-        Callers at the same moment share one inference, so that probing cannot become load.
-
         Raises:
-            NotReadyError: it failed or took too long.
+            NotReadyError: it failed or took too long, or the service is stopping.
         """
         self.lifecycle.check()
-        if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._infer_probe())
-        try:
-            await asyncio.shield(self._probe)
-        except ThinferError as error:
-            what = "the readiness inference failed"
-            raise NotReadyError(what, got=str(error)) from error
-        except TimeoutError as error:
-            what = "the readiness inference took too long"
-            expected = f"at most {self.settings.ready_timeout_s:g} s"
-            raise NotReadyError(what, expected=expected) from error
-
-    async def _infer_probe(self) -> None:
-        version = self.router.current
-        batch = version.classifier.tokenizer.encode((PROBE_TEXT,)).batch
-        ticket = version.batcher.submit(batch, Permit(places=0), priority=Priority.PROBE)
-        try:
-            async with asyncio.timeout(self.settings.ready_timeout_s):
-                await ticket.done
-        finally:
-            version.batcher.leave(ticket)
+        await self._probe.check(self.router.current)
 
     def _check_windows(self, encoded: Encoding) -> None:
         """Let pass what has few windows.
@@ -329,52 +303,6 @@ class Service:
         metrics.infer_seconds.observe(ticket.infer_s)
         metrics.version_seconds.labels(version.name).observe(ticket.infer_s)
         self.fleet.note_request(version.name, ticket.queue_s + ticket.infer_s)
-
-
-def build_service(
-    classifier: Classifier, settings: ServeSettings, *, clock: Clock, seed: int = 0
-) -> Service:
-    """Put a queue in front of a classifier, and the counters beside it.
-
-    Args:
-        classifier: open, so its golden set has passed; the service closes it.
-        settings: of the service.
-        clock: measures everything.
-        seed: of the draws that deal requests without a key.
-    """
-    metrics = Metrics()
-    limits = BatchLimits(
-        max_queue=settings.max_queue,
-        max_batch_tokens=settings.max_batch_tokens,
-        max_batch_texts=settings.max_batch_texts,
-    )
-
-    def build(opened: Classifier) -> Version:
-        batcher = Batcher(
-            opened.engine.run,
-            limits,
-            clock=clock,
-            on_run=metrics.observe_run,
-            workers=settings.engine_workers,
-        )
-        return Version(opened, batcher)
-
-    def reopen(path: Path) -> Classifier:
-        return Classifier.open(path, engine=settings.engine, threads=settings.threads)
-
-    dealing, drawing = np.random.default_rng(seed).spawn(2)
-    router = Router(build(classifier), rng=dealing)
-    metrics.watch_queue(lambda: router.waiting)
-    fleet = Fleet(router, settings, opener=reopen, build=build, metrics=metrics, clock=clock)
-    return Service(
-        fleet,
-        settings,
-        metrics=metrics,
-        clock=clock,
-        rng=drawing,
-        cascade=open_cascade(classifier, settings, metrics=metrics, clock=clock),
-        gate=open_gate(classifier, settings, metrics=metrics),
-    )
 
 
 async def _wait_gone(request: Request) -> None:

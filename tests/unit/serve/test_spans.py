@@ -14,9 +14,9 @@ from thinfer.classifier import Classifier
 from thinfer.core.clock import SystemClock
 from thinfer.errors import EngineError
 from thinfer.serve.app import create_app
-from thinfer.serve.service import build_service
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.spans import open_spans
+from thinfer.serve.wiring import build_service
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
