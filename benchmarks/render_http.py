@@ -36,7 +36,7 @@ def _tell_model(body: Body) -> list[str]:
             _milliseconds(row["p50_ms_quiet"]),
             _milliseconds(row["p99_ms_busy"]),
             number(row["capacity"]),
-            _rates(row["within_limit"]),
+            _rates(row["within_limit"], row.get("searches", ()), body["limit_ms"]),
             number(row["texts_per_second_per_core"]),
             mega(row["rss_bytes"]),
             percent(body["same_labels_as_fastapi"][row["name"]]),
@@ -51,7 +51,8 @@ def _tell_model(body: Body) -> list[str]:
         f"capacity of {body['best_peer']}, {body['busy_rate']:.1f} a second, for it and for "
         f"thinfer. requests/s: {body['connections']} callers that wait for their answers. Within "
         f"the limit: the highest rate whose p99 stays within {body['limit_ms']:g} ms, median of "
-        "the searches. Per core: texts for each second of processor time that the service used. "
+        "the searches (*: not confirmed by a second turn; the highest that passed below all that "
+        "did not). Per core: texts for each second of processor time that the service used. "
         f"Every service reads the same graph (SHA-256 {body['graph'][:12]}…), but for the engine "
         "that thinfer chose.\n"
     )
@@ -130,6 +131,21 @@ def _milliseconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _rates(values: Sequence[float | None]) -> str:
-    """The median of the searches; one that found none counts as zero."""
-    return number(float(np.median([value or 0.0 for value in values]))) if values else ""
+def _rates(values: Sequence[float | None], searches: Sequence[Body], limit_ms: float) -> str:
+    """The median of the searches, each with its confirmed rate, else with the best that passed."""
+    if not values:
+        return ""
+    found = [
+        value or (_best_passed(searches[turn], limit_ms) if turn < len(searches) else 0.0)
+        for turn, value in enumerate(values)
+    ]
+    is_confirmed = all(value for value in values) or not any(found)
+    return number(float(np.median(found))) + ("" if is_confirmed else " *")
+
+
+def _best_passed(search: Body, limit_ms: float) -> float:
+    """The highest rate within the limit and below all that were not; 0 of none."""
+    steps = [(step["rate"], step["p99_ms"]) for step in search["steps"]]
+    broken = [rate for rate, p99 in steps if p99 is None or p99 > limit_ms]
+    least = min(broken, default=float("inf"))
+    return max((rate for rate, p99 in steps if rate < least and p99 is not None), default=0.0)

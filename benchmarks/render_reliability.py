@@ -52,7 +52,8 @@ def _overload(body: Body) -> tuple[str, ...]:
     statuses = ", ".join(f"{count:,} × {status}" for status, count in body["statuses"].items())
     errors = ", ".join(f"{count:,} × {name}" for name, count in body["errors"].items())
     return (
-        f"{body['asked_per_second']:,.0f} requests a second, three times the capacity",
+        f"{body['asked_per_second']:,.0f} requests a second, three times the capacity, "
+        "sent from the same cores",
         f"{body['seconds']:.0f} s",
         "good answers ≥ 90 % of capacity, the rest 429, RSS bounded",
         f"{percent(body['share_of_capacity'])} of {body['capacity']:,.0f}; {statuses}"
@@ -78,5 +79,6 @@ _ROWS = {
     "swaps": _swaps,
     "damage": _damage,
     "overload": _overload,
+    "overload_slow": _overload,
     "soak": _soak,
 }

@@ -163,7 +163,7 @@ HTTP: dict[str, Any] = {
 
 def test_services_on_the_same_file_show_what_was_reached_and_what_was_not() -> None:
     page = render({"http": {"6 × 768": HTTP}})
-    assert "| thinfer | 10.0 |  | 123 | 80 | 77 | 5.0 MB | 99.50% |" in page
+    assert "| thinfer | 10.0 |  | 123 | 80 * | 77 | 5.0 MB | 99.50% |" in page
     assert "| thinfer over the best peer | p99 at 80 % | 0.61 | 0.50 … 0.70 | 4 of 5 |" in page
     assert "| thinfer | 850 | 1,000 | 85.00% | 80 … 90 % |" in page
     assert "litserve: absent: no network" in page

@@ -20,6 +20,7 @@ from thinfer.serve.answers import answer_bug, answer_error, answer_http, answer_
 from thinfer.serve.console import build_console
 from thinfer.serve.keys import AskKey, Keys
 from thinfer.serve.middleware import BoundBody, Observe
+from thinfer.serve.refusing import RefuseEarly
 from thinfer.serve.routes import build_routes
 from thinfer.serve.service import Service
 from thinfer.serve.shortcut import Shortcut
@@ -69,9 +70,15 @@ def create_app(service: Service, *, clock: Clock, spans: SpanWriter | None = Non
     straight = Shortcut(app, known, answer=answer_error)
     guarded = ServerErrorMiddleware(straight, handler=answer_bug)
     bounded = BoundBody(guarded, max_bytes=settings.max_body_bytes)
+    early = RefuseEarly(
+        bounded,
+        service.router,
+        is_draining=lambda: service.lifecycle.is_draining,
+        answer=answer_error,
+    )
     paths = {str(getattr(route, "path", "")) for route in known} | {"/openapi.json"}
     return Observe(
-        AskKey(bounded, keys, answer=answer_error),
+        AskKey(early, keys, answer=answer_error),
         metrics=service.metrics,
         routes=frozenset(paths),
         version=lambda: service.router.current.name,

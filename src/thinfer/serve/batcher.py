@@ -92,6 +92,11 @@ class Batcher:
         return self._waiting
 
     @property
+    def is_full(self) -> bool:
+        """Whether not even a single text would be admitted now."""
+        return self._waiting >= self._limits.max_queue
+
+    @property
     def is_alive(self) -> bool:
         """Whether the workers can still answer."""
         is_working = self._loop is not None and not self._is_stopped

@@ -31,6 +31,7 @@ __all__ = ["run_server"]
 logger = logging.getLogger("thinfer.serve")
 
 KEEP_ALIVE_S = 5
+LINGER_S = 0.2  # between the closing of the listening socket and that of its connections
 # A query may hold a long text.
 MAX_HEAD_BYTES = 256 * 1024
 
@@ -123,7 +124,8 @@ async def _serve(
         if stopping:
             server.force_exit = server.should_exit = True
         else:
-            stopping.append(loop.create_task(_drain(server, service, clock=clock)))
+            work = _drain(server, service, listeners=listeners, clock=clock)
+            stopping.append(loop.create_task(work))
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -141,7 +143,9 @@ async def _serve(
         raise server.failure
 
 
-async def _drain(server: _Server, service: Service, *, clock: Clock) -> None:
+async def _drain(
+    server: _Server, service: Service, *, listeners: list[socket.socket], clock: Clock
+) -> None:
     """Refuse new work, wait for the work in flight, then let uvicorn close."""
     settings, lifecycle = service.settings, service.lifecycle
     started = clock.monotonic()
@@ -154,6 +158,10 @@ async def _drain(server: _Server, service: Service, *, clock: Clock) -> None:
             await lifecycle.wait_idle()
     except TimeoutError:
         logger.warning("the time to stop is over; %d requests are lost", lifecycle.in_flight)
+    for item in (*server.servers, *listeners):
+        item.close()
+    # A connection made in the last moment brings its request now: it gets its 503, no reset.
+    await asyncio.sleep(LINGER_S)
     left = settings.drain_timeout_s - (clock.monotonic() - started)
     server.config.timeout_graceful_shutdown = max(1, math.ceil(left))
     server.should_exit = True
