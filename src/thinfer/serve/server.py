@@ -158,8 +158,10 @@ async def _drain(
             await lifecycle.wait_idle()
     except TimeoutError:
         logger.warning("the time to stop is over; %d requests are lost", lifecycle.in_flight)
-    for item in (*server.servers, *listeners):
-        item.close()
+    for accepting in server.servers:
+        accepting.close()
+    for listener in listeners:
+        listener.close()
     # A connection made in the last moment brings its request now: it gets its 503, no reset.
     await asyncio.sleep(LINGER_S)
     left = settings.drain_timeout_s - (clock.monotonic() - started)
