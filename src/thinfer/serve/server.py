@@ -14,6 +14,8 @@ import math
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -158,15 +160,41 @@ async def _drain(
             await lifecycle.wait_idle()
     except TimeoutError:
         logger.warning("the time to stop is over; %d requests are lost", lifecycle.in_flight)
-    for accepting in server.servers:
-        accepting.close()
-    for listener in listeners:
-        listener.close()
+    await _close_listeners(server, listeners)
     # A connection made in the last moment brings its request now: it gets its 503, no reset.
     await asyncio.sleep(LINGER_S)
     left = settings.drain_timeout_s - (clock.monotonic() - started)
     server.config.timeout_graceful_shutdown = max(1, math.ceil(left))
     server.should_exit = True
+
+
+async def _close_listeners(server: _Server, listeners: list[socket.socket]) -> None:
+    """Stop listening, and take over what the kernel has connected but the loop has not seen.
+
+    The kernel resets connections that still wait in a listening socket's queue when it closes;
+    a copy keeps it open until the queue is empty, some microseconds before its own close.
+    """
+    copies = [listener.dup() for listener in listeners if listener.fileno() >= 0]
+    for accepting in server.servers:
+        accepting.close()
+    for listener in listeners:
+        listener.close()
+    waiting: list[socket.socket] = []
+    for copy in copies:
+        with contextlib.closing(copy), contextlib.suppress(BlockingIOError, OSError):
+            copy.setblocking(False)
+            while True:
+                waiting.append(copy.accept()[0])
+    kind: Any = server.config.http_protocol_class  # uvicorn calls it with its own arguments
+    make = partial(
+        kind,
+        config=server.config,
+        server_state=server.server_state,
+        app_state=server.lifespan.state,
+    )
+    for connection in waiting:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().connect_accepted_socket(make, connection)
 
 
 def _open(settings: ServeSettings, peers: Peers | None) -> list[socket.socket]:
