@@ -215,14 +215,16 @@ class Fleet:
     async def _take_in(self, path: Path) -> Version:
         """Give a loaded version of the bundle that has answered its own probe."""
         router, settings = self.router, self._settings
-        classifier = await asyncio.to_thread(
-            load_checked,
-            path,
-            self._opener,
-            beside=router.current.classifier,
-            max_slowdown=settings.swap_max_slowdown,
-            clock=self._clock,
-        )
+        beside = router.current
+        with beside.hold():  # it may be taken off meanwhile, but not closed
+            classifier = await asyncio.to_thread(
+                load_checked,
+                path,
+                self._opener,
+                beside=beside.classifier,
+                max_slowdown=settings.swap_max_slowdown,
+                clock=self._clock,
+            )
         if classifier.version in router.loaded:
             classifier.close()
             return router.find(classifier.version)
