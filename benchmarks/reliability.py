@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -132,9 +133,8 @@ def measure_swaps(ground: _Ground, *, repeats: int) -> dict[str, Any]:
     found: Counter[str] = Counter()
     is_over = threading.Event()
     # The two differ in speed on purpose; whether that is allowed is another part's matter.
-    for name in ("SWAP_MAX_SLOWDOWN", "ARM_MAX_SLOWDOWN"):
-        os.environ[f"THINFER_SERVE_{name}"] = "1000"
-    with ground.serving(ground.first) as service:
+    any_speed = {f"THINFER_SERVE_{name}_MAX_SLOWDOWN": "1000" for name in ("SWAP", "ARM")}
+    with mock.patch.dict(os.environ, any_speed), ground.serving(ground.first) as service:
         callers = [
             threading.Thread(target=_call, args=(service, texts, expected, found, is_over))
             for _ in range(_CALLERS)
@@ -259,7 +259,7 @@ def _time_recovery(service: Service, text: str) -> float:
 
 
 def measure_soak(ground: _Ground, *, requests: int) -> dict[str, Any]:
-    """Send texts of random length, and watch the memory; a keeper of answers is the control."""
+    """Send texts of random length, and watch the memory."""
     rng = np.random.default_rng(ground.settings.seed)
     characters = "".join(ground.texts)
     bodies = []

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 requests = pytest.importorskip("requests", reason="comes with schemathesis")
 schemathesis = pytest.importorskip("schemathesis")
 
-from schemathesis import APIOperation, Case, GenerationMode  # noqa: E402
-from schemathesis.checks import (  # noqa: E402
+from schemathesis import APIOperation, Case, GenerationMode  # noqa: E402 - after importorskip
+from schemathesis.checks import (  # noqa: E402 - after importorskip
     content_type_conformance,
     load_all_checks,
     negative_data_rejection,
@@ -24,8 +24,8 @@ from schemathesis.checks import (  # noqa: E402
     status_code_conformance,
 )
 
-from tests.support.bundles import make_fake_bundle  # noqa: E402
-from tests.support.serving import ADMIN_KEY, Harness, serving  # noqa: E402
+from tests.support.bundles import make_fake_bundle  # noqa: E402 - after importorskip
+from tests.support.serving import ADMIN_KEY, Harness, serving  # noqa: E402 - as above
 
 ALWAYS = [
     not_a_server_error,

@@ -211,7 +211,8 @@ class Batcher:
     def leave(self, ticket: Ticket) -> None:
         """Drop a request whose client has gone; texts not yet taken are never computed."""
         ticket.done.cancel()
-        self._queue.remove(ticket)
+        if not ticket.is_taken:  # or it stands in the queue no more, and to look for it takes long
+            self._queue.remove(ticket)
 
     def _give_back(self, permit: Permit, places: int) -> None:
         given = min(places, permit.places)

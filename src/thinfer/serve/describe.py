@@ -128,7 +128,7 @@ def path_parameter(name: str, description: str, example: str) -> dict[str, objec
     }
 
 
-def _inline(schema: Any, definitions: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+def _inline(schema: Any, definitions: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
     """Put definitions in the place of references: in OpenAPI a reference starts at the whole."""
     if isinstance(schema, list):
         return [_inline(item, definitions) for item in schema]

@@ -28,7 +28,7 @@ class PunctualProtocol(HttpToolsProtocol):
     deadline: asyncio.TimerHandle | None = None
     head_bytes: int | None = None  # None outside a head
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Start the deadline of the first head."""
         super().connection_made(transport)
         self._watch()

@@ -181,9 +181,10 @@ async def _close_listeners(server: _Server, listeners: list[socket.socket]) -> N
         listener.close()
     waiting: list[socket.socket] = []
     for copy in copies:
-        with contextlib.closing(copy), contextlib.suppress(BlockingIOError, OSError):
+        # An error ends it: the queue is empty, or its client has gone.
+        with contextlib.closing(copy), contextlib.suppress(OSError):
             copy.setblocking(False)
-            while True:
+            while len(waiting) < BACKLOG:  # no more can have waited
                 waiting.append(copy.accept()[0])
     kind: Any = server.config.http_protocol_class  # uvicorn calls it with its own arguments
     make = partial(

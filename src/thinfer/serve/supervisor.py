@@ -53,6 +53,7 @@ def run_workers(
         EngineError: the workers die faster than they can be replaced, or do not start.
     """
     listener = open_listener(settings.host, settings.port)
+    url = url_of(listener)  # now: a stop closes the socket, maybe before all are ready
     folder = Path(tempfile.mkdtemp(prefix="thinfer-"))  # for this user alone
     crew = _Crew(bundle, settings, listener=listener, folder=folder)
     try:
@@ -62,7 +63,7 @@ def run_workers(
         is_announced, deaths = False, deque[float]()
         while not crew.is_over():
             if not is_announced and crew.is_ready():
-                announce(crew.version(), url_of(listener))
+                announce(crew.version(), url)
                 is_announced = True
             for index, code in crew.find_dead():
                 logger.error("worker %d has ended with %d", index, code)
@@ -100,6 +101,8 @@ class _Crew:
             self.spawn(index)
 
     def spawn(self, index: int) -> None:
+        if self._is_stopping:  # the signal may come between a death and its successor
+            return
         place = Place(
             folder=self._folder,
             index=index,

@@ -119,7 +119,7 @@ class HttpUpstream:
             raise
         # Not the client's own errors alone: a connection that is reset in the moment in which it
         # is made leaves it, under uvloop, as an AttributeError. No fault of the line is a 5xx.
-        except Exception as error:
+        except Exception as error:  # any fault of the line: the edge has its own answer
             what = "the upstream cannot be reached"
             raise UpstreamError(what, got=type(error).__name__) from error
         return read_rows(raw, rows=len(texts), labels=self._labels)
