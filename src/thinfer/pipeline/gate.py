@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from thinfer.classifier import Classifier
 from thinfer.core.optional import require
 from thinfer.core.progress import Progress
 from thinfer.errors import UserError
+from thinfer.pipeline.linear import fit_logistic
 from thinfer.text.corpus import Corpus
 from thinfer.text.ngrams import hash_ngrams
 
@@ -22,7 +22,6 @@ __all__ = ["fit_gate", "run_corpus"]
 BUCKETS = 1 << 18
 WIDTHS = (1, 2)
 _ALPHA = 5e-6
-_PASSES = 15
 _LIKELY = 0.05  # a class below this share of an answer is left out
 _BATCH = 32
 
@@ -111,18 +110,8 @@ def _fit(
     powers = np.exp(taught - taught.max(axis=1, keepdims=True))
     chances = powers / powers.sum(axis=1, keepdims=True)
     rows, classes = np.nonzero(chances >= _LIKELY)
-    model = require("sklearn.linear_model").SGDClassifier(
-        loss="log_loss",
-        alpha=_ALPHA,
-        max_iter=_PASSES,
-        tol=1e-4,
-        average=True,
-        random_state=seed,
-    )
-    with warnings.catch_warnings():
-        # It says that more passes might help; a gate has a fixed budget.
-        warnings.simplefilter("ignore", require("sklearn.exceptions").ConvergenceWarning)
-        model.fit(features[rows], classes, sample_weight=chances[rows, classes])
+    weights = chances[rows, classes]
+    model = fit_logistic(features[rows], classes, weights, alpha=_ALPHA, seed=seed)
     return _spread(model.coef_, model.intercept_, model.classes_, taught.shape[1])
 
 

@@ -14,7 +14,7 @@ from thinfer.core.clock import Clock
 from thinfer.core.optional import require
 from thinfer.pipeline.data import LabelledSet
 
-__all__ = ["LinearResult", "fit_linear"]
+__all__ = ["LinearResult", "fit_linear", "fit_logistic"]
 
 _BUCKETS = 1 << 18  # of each view of the text
 # Chinese wants characters, English words as well; `dev` says which of the two a set wants.
@@ -107,7 +107,7 @@ def _fit_view(
     )
     features = _hash(hashers, train)
     for alpha in _ALPHAS:
-        model = _fit(features, train.truth, None, alpha=alpha, seed=seed)
+        model = fit_logistic(features, train.truth, None, alpha=alpha, seed=seed)
         yield _Fitted(hashers=hashers, model=model)
 
 
@@ -123,18 +123,30 @@ def _fit_taught(
     rows, classes = np.nonzero(wanted >= _LIKELY)
     features: Any = _hash(like.hashers, train)
     weights, alpha = wanted[rows, classes], like.model.alpha
-    model = _fit(features[rows], classes, weights, alpha=alpha, seed=seed)
+    model = fit_logistic(features[rows], classes, weights, alpha=alpha, seed=seed)
     return replace(like, model=model, is_taught=True)
 
 
-def _fit(
+def fit_logistic(
     features: object,
     truth: NDArray[np.int64],
     weights: NDArray[np.float64] | None,
     *,
     alpha: float,
     seed: int,
-) -> object:
+) -> Any:  # noqa: ANN401 - of an optional library
+    """Fit a logistic model on sparse rows, in a fixed number of passes.
+
+    Args:
+        features: sparse `[rows, features]`.
+        truth: int64 `[rows]`, classes.
+        weights: float64 `[rows]`; all alike when None.
+        alpha: strength of the penalty on large weights.
+        seed: of the order of the rows.
+
+    Returns:
+        The fitted `SGDClassifier` of scikit-learn.
+    """
     model = require("sklearn.linear_model").SGDClassifier(
         loss="log_loss",
         alpha=alpha,
@@ -144,7 +156,7 @@ def _fit(
         random_state=seed,
     )
     with warnings.catch_warnings():
-        # It says that more passes might help; this is a yardstick with a fixed budget.
+        # It says that more passes might help; the number is fixed on purpose.
         warnings.simplefilter("ignore", require("sklearn.exceptions").ConvergenceWarning)
         return model.fit(features, truth, sample_weight=weights)
 
