@@ -20,6 +20,12 @@ def command(
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,
     normal_label: Annotated[str | None, typer.Option(help="The label that is no finding.")] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="Like spam=0.8: answered from so high a score.")
+    ] = None,
+    priority: Annotated[
+        str | None, typer.Option(help="Like violence,spam: which threshold is looked at first.")
+    ] = None,
     *,
     output: Output,
 ) -> None:
@@ -33,6 +39,8 @@ def command(
         corpus,
         engine=engine,
         normal_label=normal_label,
+        thresholds=tuple(threshold or ()),
+        priority=priority,
         threads=threads,
         progress=output.progress,
     )

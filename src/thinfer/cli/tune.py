@@ -31,12 +31,17 @@ def command(
     """
     from thinfer.core.clock import SystemClock
     from thinfer.errors import QualityError
-    from thinfer.pipeline.tune import TuneRequest, tune
+    from thinfer.pipeline.tune import TuneRequest, list_slice_columns, tune
     from thinfer.text.corpus import read_corpus
 
     request = TuneRequest(
         bundle=bundle,
-        test=read_corpus(test, text_column=text_column, label_column=label_column),
+        test=read_corpus(
+            test,
+            text_column=text_column,
+            label_column=label_column,
+            columns=list_slice_columns(bundle),
+        ),
         calibrate=None
         if calibrate is None
         else read_corpus(calibrate, text_column=text_column, need_labels=False),
