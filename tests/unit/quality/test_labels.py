@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from thinfer.errors import DataError, UserError
@@ -36,3 +37,60 @@ def test_unknown_names_are_refused() -> None:
         LabelSet(("a", "a"))
     with pytest.raises(DataError):
         LabelSet(())
+
+
+MANY = LabelSet(("normal", "spam", "ad"), "normal", is_multi_label=True)
+
+
+def test_the_code_of_one_label_is_its_class() -> None:
+    labels = LabelSet(("normal", "spam", "ad"), "normal")
+    codes = np.asarray([[0, 2], [1, 1]])
+    members = labels.members(codes)
+    assert members.shape == (2, 2, 3)
+    assert members[0, 1].tolist() == [False, False, True]
+    assert np.array_equal(labels.encode_members(members), codes)
+    assert labels.is_flagged(codes).tolist() == [[False, True], [True, True]]
+
+
+def test_the_code_of_a_set_is_its_bits() -> None:
+    codes = np.arange(8)
+    members = MANY.members(codes)
+    assert members[6].tolist() == [False, True, True]
+    assert not members[0].any()
+    assert members[7].all()
+    assert np.array_equal(MANY.encode_members(members), codes)
+    assert MANY.is_flagged(codes).tolist() == [False, False, *[True] * 6]
+    assert not LabelSet(MANY.names, is_multi_label=True).is_flagged(codes).any()
+
+
+def test_sets_are_read_from_lists_one_name_or_nothing() -> None:
+    found = MANY.align(['["ad", "spam"]', "spam", "", "[]", '["ad", "ad"]'])
+    assert found.tolist() == [6, 2, 0, 0, 4]
+    numbered = LabelSet(("LABEL_0", "LABEL_1"), is_multi_label=True)
+    assert numbered.align(["[0, 1]", '["LABEL_1"]', "1"]).tolist() == [3, 2, 2]
+    listed = LabelSet(("[a]", "b"), is_multi_label=True)
+    assert listed.align(["[a]", '["[a]", "b"]']).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("cell", ['["spam", "Ad"]', "Ad", "[Ad", "spam|ad"])
+def test_an_unknown_member_of_a_set_is_named_with_its_row(cell: str) -> None:
+    with pytest.raises(DataError, match="first in data row 9"):
+        MANY.align(["spam", cell], rows=[5, 9])
+
+
+def test_sixty_two_labels_fit_into_a_code_and_one_more_does_not() -> None:
+    names = tuple(f"c{place}" for place in range(63))
+    most = LabelSet(names[:62], is_multi_label=True)
+    every = most.encode_members(np.ones(62, dtype=np.bool_))
+    assert int(every) == (1 << 62) - 1
+    assert most.members(every).all()
+    with pytest.raises(DataError, match="too many labels"):
+        LabelSet(names, is_multi_label=True)
+    assert len(LabelSet(names)) == 63
+
+
+def test_members_that_no_answer_can_hold_are_refused() -> None:
+    with pytest.raises(DataError, match="exactly one label"):
+        LabelSet(("a", "b")).encode_members(np.asarray([[True, True]]))
+    with pytest.raises(DataError, match="not members"):
+        MANY.encode_members(np.asarray([True, False]))
