@@ -21,6 +21,9 @@ def command(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(help="Between the labels of a cell; '|' by default.")
+    ] = None,
     *,
     output: Output,
 ) -> None:
@@ -31,12 +34,18 @@ def command(
     """
     from thinfer.core.clock import SystemClock
     from thinfer.errors import QualityError
+    from thinfer.pipeline.label_reading import separator_of_model
     from thinfer.pipeline.tune import TuneRequest, tune
     from thinfer.text.corpus import read_corpus
 
     request = TuneRequest(
         bundle=bundle,
-        test=read_corpus(test, text_column=text_column, label_column=label_column),
+        test=read_corpus(
+            test,
+            text_column=text_column,
+            label_column=label_column,
+            label_separator=separator_of_model(bundle, label_separator),
+        ),
         calibrate=None
         if calibrate is None
         else read_corpus(calibrate, text_column=text_column, need_labels=False),

@@ -59,7 +59,8 @@ def evaluate(
     if is_bundle(model):
         with Classifier.open(str(model), engine=engine, threads=threads) as classifier:
             normal = normal_label or classifier.bundle.manifest.normal_label
-            labels = LabelSet(classifier.labels, normal=normal)
+            several = classifier.bundle.manifest.problem_type == "multi_label_classification"
+            labels = LabelSet(classifier.labels, normal=normal, is_multi_label=several)
             part = label_corpus(corpus, labels)
             encoding = part.encode(classifier.tokenizer)
             logits = _run_in_batches(classifier, encoding, progress)
@@ -69,7 +70,9 @@ def evaluate(
         what = f"a checkpoint has nothing for the engine '{engine}'"
         raise UserError(what, expected="torch", do="make a bundle with `thinfer pack` first")
     checkpoint = load_checkpoint(model)
-    labels = LabelSet(checkpoint.labels, normal=normal_label)
+    labels = LabelSet(
+        checkpoint.labels, normal=normal_label, is_multi_label=checkpoint.is_multi_label
+    )
     part = label_corpus(corpus, labels)
     encoding = part.encode(checkpoint.tokenizer)
     pad_id = checkpoint.tokenizer.pad_id

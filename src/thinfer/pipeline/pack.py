@@ -66,7 +66,11 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
     """
     check_place(request.out)
     checkpoint = load_checkpoint(request.model)
-    LabelSet(checkpoint.labels, normal=request.normal_label)  # refuses a label that is not there
+    LabelSet(  # refuses a label that is not there, and more labels than fit
+        checkpoint.labels,
+        normal=request.normal_label,
+        is_multi_label=checkpoint.is_multi_label,
+    )
     state, _ = prune_positions(state_of(checkpoint), checkpoint.max_length)
     calibration = None
     if request.calibrate is not None:

@@ -62,7 +62,11 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
     if request.recipe is not None:
         check_recipe(request.recipe)
     checkpoint = load_checkpoint(request.model)
-    labels = LabelSet(checkpoint.labels, normal=request.data.normal_label)
+    labels = LabelSet(
+        checkpoint.labels,
+        normal=request.data.normal_label,
+        is_multi_label=checkpoint.is_multi_label,
+    )
     sets = load_sets(request.data, labels)
     with lock_folder(request.work):
         job, original = _prepare(request, checkpoint, labels, sets, progress, clock)

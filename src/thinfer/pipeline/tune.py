@@ -79,7 +79,11 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
         EngineError: no engine here answers as the bundle does.
     """
     bundle = open_bundle(request.bundle)
-    labels = LabelSet(bundle.manifest.labels, normal=bundle.manifest.normal_label)
+    labels = LabelSet(
+        bundle.manifest.labels,
+        normal=bundle.manifest.normal_label,
+        is_multi_label=bundle.manifest.problem_type == "multi_label_classification",
+    )
     report = _read_report(bundle)
     part, before = _match_test(report, request.test, labels)
     state = _state_of(bundle)
@@ -144,6 +148,7 @@ def _state_of(bundle: Bundle) -> State:
         labels=manifest.labels,
         max_length=manifest.max_length,
         pad_id=manifest.pad_id,
+        is_multi_label=manifest.problem_type == "multi_label_classification",
     )
 
 
@@ -200,7 +205,8 @@ def _check_agreement(
     with progress.task("agreement", len(candidates)) as advance:
         for item in candidates:
             runner = item.open(threads)
-            parity = compare_logits(reference, runner.run_set(sample))
+            logits = runner.run_set(sample)
+            parity = compare_logits(reference, logits, is_multi_label=state.is_multi_label)
             runner.close()
             item.facts["agreement"] = parity.agreement
             is_same = np.isfinite(parity.max_abs) and parity.agreement >= _AGREEMENT

@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from thinfer.errors import DataError
+from thinfer.errors import DataError, UserError
 from thinfer.text.table import cell_text
 
-__all__ = ["SEPARATOR", "are_label_sets", "format_label_set", "read_label_set"]
+__all__ = [
+    "SEPARATOR",
+    "are_label_sets",
+    "choose_separator",
+    "format_label_set",
+    "read_label_set",
+]
 
 SEPARATOR = "|"  # between the labels of a CSV or TSV cell, unless the user names another
 
@@ -53,6 +59,27 @@ def are_label_sets(cells: Iterable[str]) -> bool:
         cells: of a label column.
     """
     return all(_listed(cell) is not None for cell in cells)
+
+
+def choose_separator(asked: str | None, *, is_multi_label: bool) -> str | None:
+    """Give the separator that `read_corpus` needs for a model.
+
+    Args:
+        asked: as the user named it, if at all.
+        is_multi_label: whether the model gives a text several labels, or none.
+
+    Returns:
+        The one asked for, else `|`; None for a model of one label a text.
+
+    Raises:
+        UserError: a separator was asked for and the model gives one label a text.
+    """
+    if is_multi_label:
+        return SEPARATOR if asked is None else asked
+    if asked is not None:
+        what = "a separator of labels is for models that give a text several labels"
+        raise UserError(what, do="leave --label-separator away, or fit with --multi-label")
+    return None
 
 
 def _listed(cell: str) -> list[object] | None:
