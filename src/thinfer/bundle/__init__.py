@@ -1,6 +1,6 @@
 """Level 2: the artifact on disk; a folder that is valid or refused, never half-read. No torch."""
 
-from thinfer.bundle.golden import GoldenSet, choose_golden, draw_sequences
+from thinfer.bundle.golden import GoldenSet, choose_golden, draw_sequences, measure_margins
 from thinfer.bundle.layout import LAYOUT
 from thinfer.bundle.manifest import EngineEntry, Manifest
 from thinfer.bundle.store import Bundle, open_bundle
@@ -17,6 +17,7 @@ __all__ = [
     "choose_golden",
     "draw_sequences",
     "encode_weights",
+    "measure_margins",
     "open_bundle",
     "update_manifest",
     "weight_shapes",

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from thinfer.bundle.layout import LAYOUT
 from thinfer.errors import DataError, at
+from thinfer.quality.answers import encode_answers
 from thinfer.text.batch import Batch
 
-__all__ = ["GoldenSet", "choose_golden", "draw_sequences"]
+__all__ = ["GoldenSet", "choose_golden", "draw_sequences", "measure_margins"]
 
 Logits = NDArray[np.float32]
 
@@ -86,15 +87,24 @@ class GoldenSet:
             return cls(batch=batch, logits=np.asarray(logits, dtype=np.float32))
 
 
-def choose_golden(batch: Batch, logits: Logits, *, bound: float, count: int = 16) -> GoldenSet:
-    """Choose rows whose label survives every difference that the bound allows.
+def choose_golden(
+    batch: Batch,
+    logits: Logits,
+    *,
+    bound: float,
+    count: int = 16,
+    is_multi_label: bool = False,
+) -> GoldenSet:
+    """Choose rows whose answer survives every difference that the bound allows.
 
     Args:
         batch: candidate sequences.
         logits: float32 `[sequences, classes]` of the reference.
         bound: the accepted difference of a logit; a row is kept when its best logit leads the
             second by more than this. Rows with twice the margin come first.
-        count: rows wanted at most; they are taken label by label in turn.
+        count: rows wanted at most; they are taken answer by answer in turn.
+        is_multi_label: an answer is the set of labels with a logit ≥ 0, and a row is kept when
+            every logit is farther from 0 than the bound.
 
     Returns:
         Between 1 and `count` rows, in the order of the batch.
@@ -102,14 +112,14 @@ def choose_golden(batch: Batch, logits: Logits, *, bound: float, count: int = 16
     Raises:
         DataError: no candidate has a clear margin.
     """
-    margins = _margins(logits)
+    margins = measure_margins(logits, is_multi_label=is_multi_label)
     clear = np.flatnonzero(margins > bound)  # NaN is never clear
     if not len(clear):
         best = f"{np.max(margins[np.isfinite(margins)], initial=0.0):.3g}"
         what = "no candidate of the golden set has a clear label"
         raise DataError(what, expected=f"a margin over {bound:.3g}", got=f"at best {best}")
     safe = margins[clear] > 2 * bound
-    labels = logits[clear].argmax(axis=1)
+    labels = encode_answers(logits[clear], is_multi_label=is_multi_label)
     turn = np.zeros(len(clear), dtype=np.int64)  # how many rows of the label came before
     for label in np.unique(labels):
         of_label = np.flatnonzero(labels == label)
@@ -119,8 +129,19 @@ def choose_golden(batch: Batch, logits: Logits, *, bound: float, count: int = 16
     return GoldenSet(batch=batch.select(rows), logits=logits[rows])
 
 
-def _margins(logits: Logits) -> NDArray[np.float64]:
-    """Lead of the best logit over the second, float64 `[sequences]`; infinite for one class."""
+def measure_margins(logits: Logits, *, is_multi_label: bool = False) -> NDArray[np.float64]:
+    """Give how clear each row's answer is.
+
+    Args:
+        logits: float32 `[sequences, classes]`.
+        is_multi_label: an answer is the set of labels with a logit ≥ 0.
+
+    Returns:
+        float64 `[sequences]`: the lead of the best logit over the second, infinite for one class;
+        with several labels, the distance from 0 of the logit nearest to it.
+    """
+    if is_multi_label:
+        return np.abs(logits.astype(np.float64)).min(axis=1)
     if logits.shape[1] < 2:
         finite = np.isfinite(logits).all(axis=1)
         return np.where(finite, np.inf, np.nan)

@@ -163,7 +163,7 @@ class Manifest:
     @property
     def label_set(self) -> LabelSet:
         """The classes, and whether a text may have several."""
-        is_multi = self.problem_type == "multi_label_classification" and len(self.labels) > 1
+        is_multi = self.problem_type == "multi_label_classification"
         return LabelSet(self.labels, normal=self.normal_label, is_multi_label=is_multi)
 
     def decider(self) -> Decider:

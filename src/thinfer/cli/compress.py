@@ -63,6 +63,9 @@ def command(
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(help="Between the labels of a cell; '|' by default.")
+    ] = None,
     normal_label: Annotated[str | None, typer.Option(help="The label that is no finding.")] = None,
     threshold: Annotated[
         list[str] | None, typer.Option(help="Like spam=0.8: answered from so high a score.")
@@ -97,6 +100,7 @@ def command(
             test=test,
             text_column=text_column,
             label_column=label_column,
+            label_separator=label_separator,
             normal_label=normal_label,
             unlabelled=unlabelled,
             slices=tuple(slice_column or ()),

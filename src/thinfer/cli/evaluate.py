@@ -19,6 +19,9 @@ def command(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(help="Between the labels of a cell; '|' by default.")
+    ] = None,
     normal_label: Annotated[str | None, typer.Option(help="The label that is no finding.")] = None,
     threshold: Annotated[
         list[str] | None, typer.Option(help="Like spam=0.8: answered from so high a score.")
@@ -31,9 +34,15 @@ def command(
 ) -> None:
     """Answer labelled text and measure the answers."""
     from thinfer.pipeline.evaluate import evaluate
+    from thinfer.pipeline.label_reading import separator_of_model
     from thinfer.text.corpus import read_corpus
 
-    corpus = read_corpus(data, text_column=text_column, label_column=label_column)
+    corpus = read_corpus(
+        data,
+        text_column=text_column,
+        label_column=label_column,
+        label_separator=separator_of_model(model, label_separator),
+    )
     result = evaluate(
         model,
         corpus,

@@ -37,6 +37,12 @@ def command(
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="A text may have several labels, or none.")
+    ] = False,
+    label_separator: Annotated[
+        str | None, typer.Option(help="Between the labels of a cell; '|' with --multi-label.")
+    ] = None,
     *,
     output: Output,
 ) -> None:
@@ -74,6 +80,8 @@ def command(
         unlabelled=unlabelled,
         text_column=text_column,
         label_column=label_column,
+        is_multi_label=multi_label,
+        label_separator=label_separator,
     )
     result = fit(request, progress=output.progress, clock=SystemClock())
     report = result["report"]
@@ -83,10 +91,12 @@ def command(
         output.note(f"{result['dev_in_train']} dev rows also stand in train")
     if result["leftovers"]:
         output.note(f"weights without a use here: {', '.join(result['leftovers'])}")
-    best = max(report["dev_accuracy"], default=0.0)
+    several = result["problem_type"] == "multi_label"
+    best = max(report["dev_micro_f1" if several else "dev_accuracy"], default=0.0)
+    figure = "micro F1" if several else "accuracy"
     output.result(
         result,
-        f"{result['out']}: {len(result['labels'])} labels, accuracy on dev {best:.4f} "
+        f"{result['out']}: {len(result['labels'])} labels, {figure} on dev {best:.4f} "
         f"(epoch {report['best_epoch']} of {report['epochs']}, {report['seconds']:.0f} s, "
         f"{report['precision']})",
     )

@@ -21,6 +21,9 @@ def command(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(help="Between the labels of a cell; '|' by default.")
+    ] = None,
     *,
     output: Output,
 ) -> None:
@@ -31,6 +34,7 @@ def command(
     """
     from thinfer.core.clock import SystemClock
     from thinfer.errors import QualityError
+    from thinfer.pipeline.label_reading import separator_of_model
     from thinfer.pipeline.tune import TuneRequest, list_slice_columns, tune
     from thinfer.text.corpus import read_corpus
 
@@ -41,6 +45,7 @@ def command(
             text_column=text_column,
             label_column=label_column,
             columns=list_slice_columns(bundle),
+            label_separator=separator_of_model(bundle, label_separator),
         ),
         calibrate=None
         if calibrate is None

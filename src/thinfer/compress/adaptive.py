@@ -146,10 +146,15 @@ def train_widths(
     for shape in shapes:
         front_mask(state.architecture, shape)
     master = state.module().requires_grad_(False)
-    rows, taught = answer_rows(master, train, unlabelled, pad_id=state.pad_id)
+    several = state.is_multi_label
+    rows, taught = answer_rows(
+        master, train, unlabelled, pad_id=state.pad_id, is_multi_label=several
+    )
     wanted = settings.relation_layers
     pairs = [choose_pair(shape, state.architecture, wanted) for shape in shapes]
-    objectives = make_objectives(master, rows.targets, taught, settings=settings, pairs=pairs)
+    objectives = make_objectives(
+        master, rows.targets, taught, settings=settings, pairs=pairs, is_multi_label=several
+    )
     dropout = settings.train.dropout
     fronts = [_Front(shape, dropout=dropout) for shape in shapes]
     trained, told = train_classifier(

@@ -60,10 +60,19 @@ def distill(
         raise DataError(what, expected=theirs, got=ours, do="prune the vocabulary after it")
     master = teacher.module().requires_grad_(False)
     labelled = len(train.batch)
-    train, taught = answer_rows(master, train, unlabelled, pad_id=teacher.pad_id)
+    train, taught = answer_rows(
+        master, train, unlabelled, pad_id=teacher.pad_id, is_multi_label=teacher.is_multi_label
+    )
     pair = choose_pair(state.architecture, teacher.architecture, settings.relation_layers)
-    (loss_fn,) = make_objectives(master, train.targets, taught, settings=settings, pairs=[pair])
-    before = count_right(state.module(), dev, state.pad_id)
+    (loss_fn,) = make_objectives(
+        master,
+        train.targets,
+        taught,
+        settings=settings,
+        pairs=[pair],
+        is_multi_label=state.is_multi_label,
+    )
+    before = count_right(state, dev)
     constraint = settings.constraint or hold_zeros(state)
     is_gradual = constraint is not None and constraint.is_gradual
     trained, told = train_classifier(
@@ -75,7 +84,7 @@ def distill(
         clock=clock,
         loss_fn=Objective(loss_fn=loss_fn, constraint=constraint) if constraint else loss_fn,
     )
-    after = count_right(trained.model, dev, state.pad_id)
+    after = count_right(state, dev, model=trained.model)
     details = {
         "rows": len(train.batch),
         "unlabelled_rows": len(train.batch) - labelled,

@@ -10,6 +10,7 @@ from thinfer.compress.state import State
 from thinfer.compress.walk import classify, embed, list_blocks, pack, run_blocks
 from thinfer.core.progress import Progress, SilentProgress
 from thinfer.errors import UserError
+from thinfer.nn.loss import log_scores
 from thinfer.text.batch import Batch
 
 __all__ = ["choose_layers"]
@@ -52,7 +53,8 @@ def choose_layers(
 
     def answer(dropped: frozenset[int]) -> torch.Tensor:
         left = [block for block in blocks if block.layer not in dropped]
-        return classify(module, run_blocks(left, start, packed), packed).log_softmax(1)
+        logits = classify(module, run_blocks(left, start, packed), packed)
+        return log_scores(logits, is_multi_label=state.is_multi_label)
 
     dropped: frozenset[int] = frozenset()
     trials = sum(layers - done for done in range(count))

@@ -75,6 +75,7 @@ def make_objectives(
     *,
     settings: DistillSettings,
     pairs: Sequence[tuple[int, int] | None],
+    is_multi_label: bool = False,
 ) -> list[LossFn]:
     """Give the loss of each student's forward pass; students asked in turn share the teacher's.
 
@@ -85,13 +86,18 @@ def make_objectives(
         settings: weights of the parts.
         pairs: of each student the layers (its own, the teacher's) whose relations are compared;
             None leaves them out.
+        is_multi_label: targets are sets of labels.
 
     Returns:
         For each pair `class loss + hidden_weight · hidden + relation_weight · relations`; hidden
         states are compared layer by layer where both models are equally deep, else at their ends.
     """
     class_loss = make_teacher_loss(
-        targets, taught, temperature=settings.temperature, alpha=settings.alpha
+        targets,
+        taught,
+        temperature=settings.temperature,
+        alpha=settings.alpha,
+        is_multi_label=is_multi_label,
     )
     master = _Teacher(teacher)
     return [

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from thinfer.compress.lesson import as_checkpoint, count_right
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
 from thinfer.core.clock import Clock
 from thinfer.core.progress import Progress
 from thinfer.errors import DataError
-from thinfer.nn.checkpoint import Checkpoint
 from thinfer.nn.encoder import EncoderClassifier
-from thinfer.nn.loss import make_teacher_loss, measure_accuracy
-from thinfer.nn.predict import compute_logits
+from thinfer.nn.loss import make_teacher_loss
 from thinfer.nn.train import Encoded, TrainReport, TrainSettings, train_classifier
 
 __all__ = ["STEP", "QuantAwareSettings", "Rounding", "distill_rounded"]
@@ -80,24 +79,28 @@ def distill_rounded(
         time ran out on the way.
     """
     rounded = rounding(state)
-    before = round(len(dev.batch) * _measure(rounded, dev, state))
+    before = count_right(state, dev, model=rounded)
     try:
         trained, told = train_classifier(
-            _as_checkpoint(state, rounded),
+            as_checkpoint(state, rounded),
             train,
             dev=dev,
             settings=settings.train,
             progress=progress,
             clock=clock,
             loss_fn=make_teacher_loss(
-                train.targets, taught, temperature=settings.temperature, alpha=settings.alpha
+                train.targets,
+                taught,
+                temperature=settings.temperature,
+                alpha=settings.alpha,
+                is_multi_label=state.is_multi_label,
             ),
         )
     except DataError as error:
         return _refuse(state, str(error), {"dev_right_before": before})
     weights = trained.model.weights()
     after_model = rounding(dataclasses.replace(state, weights=weights))
-    after = round(len(dev.batch) * _measure(after_model, dev, state))
+    after = count_right(state, dev, model=after_model)
     details = _describe(train, told) | {
         "dev_right_before": before,
         "dev_right_after": after,
@@ -127,19 +130,3 @@ def _describe(train: Encoded, told: TrainReport) -> dict[str, object]:
         "best_epoch": told.best_epoch,
         "stopped": told.stopped,
     }
-
-
-def _measure(model: EncoderClassifier, dev: Encoded, state: State) -> float:
-    return measure_accuracy(compute_logits(model, dev.batch, pad_id=state.pad_id), dev.targets)
-
-
-def _as_checkpoint(state: State, model: EncoderClassifier) -> Checkpoint:
-    return Checkpoint(
-        model=model,
-        tokenizer=state.tokenizer,
-        labels=state.labels,
-        architecture=state.architecture,
-        family="bert",  # names of a file that is not written here
-        max_length=state.max_length,
-        config={},
-    )

@@ -77,7 +77,9 @@ def build_ladders(
     settings, progress = settings or PruneSettings(), progress or SilentProgress()
     rows = sample_rows(calibration, settings.max_tokens, rng)
     packed, module = pack(calibration, rows), state.module()
-    felt = measure_sensitivity(module, packed, rng=rng, progress=progress)
+    felt = measure_sensitivity(
+        module, packed, rng=rng, progress=progress, is_multi_label=state.is_multi_label
+    )
     ladders: list[Ladder] = []
     kept: list[BlockMoments] = []
     sized: list[SizedHeads] = []

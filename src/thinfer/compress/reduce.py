@@ -63,7 +63,9 @@ def reduce_ranks(
         report = StepReport(step="reduce-ranks", outcome="refused", reason=reason)
         return state.replace(report), report
     packed = pack(calibration, sample_rows(calibration, settings.max_tokens, rng))
-    felt = measure_sensitivity(state.module(), packed, rng=rng, progress=progress)
+    felt = measure_sensitivity(
+        state.module(), packed, rng=rng, progress=progress, is_multi_label=state.is_multi_label
+    )
     sized = _measure(state, packed, felt, options, settings.damping)
     mask = PruningMask.keep_all(state.architecture)
     small = cut_sized(state, mask, sized, options)

@@ -9,6 +9,7 @@ all blocks into one unit. In the last layer only the first token has a gradient,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,12 @@ class Sensitivity:
 
 
 def measure_sensitivity(
-    module: EncoderClassifier, packed: Packed, *, rng: np.random.Generator, progress: Progress
+    module: EncoderClassifier,
+    packed: Packed,
+    *,
+    rng: np.random.Generator,
+    progress: Progress,
+    is_multi_label: bool = False,
 ) -> Sensitivity:
     """Measure gradients of answer margins at the output of each block; needs no labels.
 
@@ -51,18 +57,24 @@ def measure_sensitivity(
         packed: the texts.
         rng: draws each text's rival class.
         progress: told of each token done.
+        is_multi_label: the answer is the sign of each logit; its rival is the answer with one
+            label's sign turned, and that label's distance from 0 is the margin.
 
     Returns:
         Token weights and metrics, blocks in the order of the forward pass.
     """
     module.requires_grad_(False)
+
+    def draw(logits: torch.Tensor) -> torch.Tensor:
+        return _turned(logits, rng) if is_multi_label else _margins(logits, rng)
+
     blocks = list_blocks(module)
     hidden = module.architecture.hidden
     weights = torch.zeros(len(blocks), len(packed.ids))
     gram = torch.zeros(len(blocks), hidden, hidden, dtype=torch.float64)
     with progress.task("sensitivity", len(packed.ids)) as advance:
         for where, part in packed.parts():
-            gradients, text_weights = _differentiate(module, blocks, part, rng)
+            gradients, text_weights = _differentiate(module, blocks, part, draw)
             lengths = torch.diff(part.first, append=torch.tensor([len(part.ids)]))
             scale = text_weights.repeat_interleave(lengths)  # [tokens]
             for index, gradient in enumerate(gradients):
@@ -78,7 +90,10 @@ def measure_sensitivity(
 
 
 def _differentiate(
-    module: EncoderClassifier, blocks: list[Block], packed: Packed, rng: np.random.Generator
+    module: EncoderClassifier,
+    blocks: list[Block],
+    packed: Packed,
+    draw: Callable[[torch.Tensor], torch.Tensor],
 ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
     states = embed(module, packed).requires_grad_(True)
     outputs = []
@@ -89,7 +104,7 @@ def _differentiate(
         outputs.append(added)
         states = block.norm(states + added)
     logits = classify(module, states, packed)
-    margins = _margins(logits, rng)
+    margins = draw(logits)
     gradients = torch.autograd.grad(margins.sum(), outputs)
     return gradients, 1.0 / (margins.detach().square() + _SOFT_MARGIN**2)
 
@@ -100,11 +115,23 @@ def _margins(logits: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     answer = logits.argmax(1)
     # The square root flattens: rivals that are seldom second still get their share.
     chance = (0.5 * logits.detach()).softmax(1).scatter(1, answer[:, None], 0.0).double()
-    steps = chance.cumsum(1)
-    draw = torch.from_numpy(rng.random(len(logits)))[:, None] * steps[:, -1:]
-    rival = (steps <= draw).sum(1).clamp_max(logits.shape[1] - 1)
+    rival = _draw_columns(chance, rng)
     rows = torch.arange(len(logits))
     return logits[rows, answer] - logits[rows, rival]
+
+
+def _turned(logits: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Give the distance from 0 of one label of each text; those near to it are drawn most."""
+    chance = (-0.5 * logits.detach().abs()).exp().double()
+    place = _draw_columns(chance, rng)
+    return logits[torch.arange(len(logits)), place].abs()
+
+
+def _draw_columns(chances: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Draw one column a row, as likely as its part of the row's sum."""
+    steps = chances.cumsum(1)
+    draw = torch.from_numpy(rng.random(len(chances)))[:, None] * steps[:, -1:]
+    return (steps <= draw).sum(1).clamp_max(chances.shape[1] - 1)
 
 
 def _root(gram: torch.Tensor) -> NDArray[np.float64]:

@@ -32,6 +32,7 @@ class State:
         labels: names of the classes, in the head's order.
         max_length: longest sequence in tokens, specials included.
         pad_id: token id of the padding.
+        is_multi_label: whether each label has a sigmoid of its own; else one softmax.
         history: reports of the steps so far, oldest first.
     """
 
@@ -41,6 +42,7 @@ class State:
     labels: tuple[str, ...]
     max_length: int
     pad_id: int
+    is_multi_label: bool = False
     history: tuple[StepReport, ...] = ()
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from thinfer.compress.surgery import cut_architecture, cut_weights
 from thinfer.compress.walk import Packed, classify, embed, list_blocks, run_blocks
 from thinfer.errors import DataError
 from thinfer.nn.encoder import EncoderClassifier
+from thinfer.nn.loss import log_scores
 
 __all__ = ["Stitcher"]
 
@@ -49,7 +50,7 @@ class Stitcher:
         self._ladders = ladders
         self._packed = packed
         self._projections: dict[tuple[int, int | HeadOption], Weights] = {}
-        self._wanted = torch.log_softmax(self._logits(state.module()), dim=1)
+        self._wanted = self._log_scores(state.module())
 
     def judge(self, widths: Sequence[int], sizes: Mapping[int, HeadOption] | None = None) -> float:
         """Give the mean KL divergence of the stitched model's answers from the dense one's.
@@ -61,7 +62,7 @@ class Stitcher:
         Returns:
             Nats a text, ≥ 0.
         """
-        got = torch.log_softmax(self._logits(self.stitch(widths, sizes)), dim=1)
+        got = self._log_scores(self.stitch(widths, sizes))
         loss = functional.kl_div(got, self._wanted, log_target=True, reduction="batchmean")
         return float(loss)
 
@@ -130,8 +131,9 @@ class Stitcher:
             repaired[f"{name}.weight"] = small.astype(np.float32)
         return repaired
 
-    def _logits(self, module: EncoderClassifier) -> torch.Tensor:
+    def _log_scores(self, module: EncoderClassifier) -> torch.Tensor:
         with torch.no_grad():
             states = embed(module, self._packed)
             states = run_blocks(list_blocks(module), states, self._packed)
-            return classify(module, states, self._packed)
+            logits = classify(module, states, self._packed)
+            return log_scores(logits, is_multi_label=self._state.is_multi_label)

@@ -7,6 +7,7 @@ import numpy as np
 from thinfer.bundle import Bundle
 from thinfer.engine.base import Engine
 from thinfer.errors import EngineError
+from thinfer.quality.answers import encode_answers
 
 __all__ = ["check_golden"]
 
@@ -32,7 +33,9 @@ def check_golden(bundle: Bundle, engine: Engine) -> float:
         what = f"the engine '{entry.name}' fails the bundle's self-test"
         raise EngineError(what, expected=f"logits {expected.shape}", got=str(got.shape))
     differences = np.abs(got - expected).max(axis=1)
-    flipped = got.argmax(axis=1) != expected.argmax(axis=1)
+    several = bundle.manifest.problem_type == "multi_label_classification"
+    answers, wanted = (encode_answers(each, is_multi_label=several) for each in (got, expected))
+    flipped = answers != wanted
     bad = np.flatnonzero(~(differences <= entry.logits_bound) | flipped)  # NaN is not <= either
     if len(bad):
         row = int(bad[0])
@@ -41,7 +44,7 @@ def check_golden(bundle: Bundle, engine: Engine) -> float:
             what,
             expected=f"the reference's label, logits within {entry.logits_bound:g}",
             got=f"a difference of {differences[row]:.6g}, "
-            f"label {got[row].argmax()} for {expected[row].argmax()}",
+            f"{'labels' if several else 'label'} {answers[row]} for {wanted[row]}",
             do="name another --engine, or make the bundle anew on this machine",
         )
     return float(differences.max())

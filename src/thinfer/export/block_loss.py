@@ -15,6 +15,8 @@ from thinfer.export.blocks import list_blocks_to_round
 from thinfer.export.ranges import InputRange, sample_evenly
 from thinfer.export.rounded import round_model
 from thinfer.nn.encoder import EncoderClassifier
+from thinfer.nn.loss import log_scores
+from thinfer.quality.answers import encode_answers
 from thinfer.text.batch import Batch
 
 __all__ = ["BlockLoss", "measure_block_losses"]
@@ -28,9 +30,10 @@ class BlockLoss:
 
     Attributes:
         block: as `list_blocks_to_round` names it.
-        kl: mean over texts of KL(FP32 ‖ rounded) of the softmax, in nats, ≥ 0.
+        kl: mean over texts of KL(FP32 ‖ rounded) of the softmax, in nats, ≥ 0; of the sigmoids,
+            summed, where a text may have several labels.
         squared_error: mean over texts and classes of the squared difference of a logit.
-        flips: texts whose best class is another one.
+        flips: texts whose answer is another one.
         texts: texts compared.
     """
 
@@ -48,6 +51,7 @@ def measure_block_losses(
     *,
     ranges: Mapping[str, InputRange],
     max_tokens: int = _MOST_TOKENS,
+    is_multi_label: bool = False,
 ) -> tuple[BlockLoss, ...]:
     """Measure how sensitive the answer is to the rounding of each block.
 
@@ -57,6 +61,7 @@ def measure_block_losses(
         calibration: texts like those in use, at least one.
         ranges: of the INT8 graph, by `measure_ranges`: its very codes are used.
         max_tokens: most tokens looked at, spread evenly over the texts.
+        is_multi_label: a sigmoid for each label.
 
     Returns:
         One loss a block, the most sensitive first: by KL, then by squared error (with one class
@@ -76,7 +81,9 @@ def measure_block_losses(
         for _, part in pack(calibration, sample_evenly(calibration, max_tokens)).parts():
             plain.append(_run_part(model, rounded, part, others))
         wanted = torch.cat(plain)
-        losses = [_compare(block, wanted, torch.cat(others[block])) for block in order]
+        losses = [
+            _compare(block, wanted, torch.cat(others[block]), is_multi_label) for block in order
+        ]
     return tuple(sorted(losses, key=lambda each: (-each.kl, -each.squared_error)))
 
 
@@ -104,11 +111,16 @@ def _name(block: Block) -> str:
     return f"layers.{block.layer}.{'attention' if block.kind == 'heads' else 'ffn'}"
 
 
-def _compare(block: str, wanted: torch.Tensor, got: torch.Tensor) -> BlockLoss:
-    goal, own = wanted.double().log_softmax(1), got.double().log_softmax(1)
+def _compare(
+    block: str, wanted: torch.Tensor, got: torch.Tensor, is_multi_label: bool
+) -> BlockLoss:
+    goal, own = (log_scores(each.double(), is_multi_label=is_multi_label) for each in (wanted, got))
     kl = float((goal.exp() * (goal - own)).sum(1).mean())
     error = float((got.double() - wanted.double()).square().mean())
-    flips = int((wanted.argmax(1) != got.argmax(1)).sum())
+    answers, others = (
+        encode_answers(each.numpy(), is_multi_label=is_multi_label) for each in (wanted, got)
+    )
+    flips = int((answers != others).sum())
     return BlockLoss(
         block=block,
         kl=max(0.0, kl) if np.isfinite(kl) else float("inf"),

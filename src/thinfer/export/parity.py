@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.errors import EngineError
+from thinfer.quality.answers import encode_answers
 
 __all__ = ["Parity", "compare_logits", "require_parity"]
 
@@ -18,7 +19,7 @@ class Parity:
 
     Attributes:
         max_abs: largest absolute difference of a logit; NaN where a logit is not finite.
-        label_flips: rows whose best class differs.
+        label_flips: rows whose answer differs.
         rows: rows compared.
     """
 
@@ -28,19 +29,22 @@ class Parity:
 
     @property
     def agreement(self) -> float:
-        """The share of rows with the same best class, 0 … 1."""
+        """The share of rows with the same answer, 0 … 1."""
         return 1.0 - len(self.label_flips) / self.rows if self.rows else 1.0
 
 
-def compare_logits(reference: NDArray[np.float32], got: NDArray[np.float32]) -> Parity:
+def compare_logits(
+    reference: NDArray[np.float32], got: NDArray[np.float32], *, is_multi_label: bool = False
+) -> Parity:
     """Compare logits row by row.
 
     Args:
         reference: float32 `[sequences, classes]`.
         got: float32 `[sequences, classes]`.
+        is_multi_label: an answer is the set of labels with a logit ≥ 0.
 
     Returns:
-        The distance and the rows whose label differs.
+        The distance and the rows whose answer differs.
 
     Raises:
         EngineError: the shapes differ.
@@ -50,7 +54,10 @@ def compare_logits(reference: NDArray[np.float32], got: NDArray[np.float32]) -> 
         raise EngineError(what, expected=str(reference.shape), got=str(got.shape))
     if reference.size == 0:
         return Parity(max_abs=0.0, label_flips=(), rows=0)
-    flips = np.flatnonzero(reference.argmax(axis=1) != got.argmax(axis=1))
+    wanted, given = (
+        encode_answers(each, is_multi_label=is_multi_label) for each in (reference, got)
+    )
+    flips = np.flatnonzero(wanted != given)
     distance = float(np.abs(reference - got).max()) if np.isfinite(got).all() else float("nan")
     return Parity(max_abs=distance, label_flips=tuple(map(int, flips)), rows=len(reference))
 

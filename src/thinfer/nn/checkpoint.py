@@ -29,7 +29,7 @@ from thinfer.nn.tensors import find_weight_file, read_tensors
 from thinfer.nn.weights import add_fresh_head, to_canonical
 from thinfer.text.tokenizer import Tokenizer
 
-__all__ = ["Checkpoint", "load_checkpoint", "resolve_model"]
+__all__ = ["Checkpoint", "load_checkpoint", "peek_labels", "resolve_model"]
 
 _CONFIGS = ("config.json", "model_config.json")
 _HUB_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin", "*.pdparams")
@@ -65,6 +65,11 @@ class Checkpoint:
         """`single_label` (softmax) or `multi_label` (sigmoid)."""
         return read_problem_type(self.config)
 
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.problem_type == "multi_label"
+
 
 def resolve_model(name_or_path: str | Path) -> Path:
     """Give the local directory of a model, fetching it from the hub where it is a hub name.
@@ -89,8 +94,33 @@ def resolve_model(name_or_path: str | Path) -> Path:
         raise UserError(what, expected="a directory or a hub name", got=line, do=do) from error
 
 
+def peek_labels(path: str | Path) -> tuple[bool, tuple[str, ...]]:
+    """Read from a checkpoint's config alone whether a text may have several labels, and which.
+
+    Args:
+        path: a Hugging Face or Paddle directory, or a hub name.
+
+    Returns:
+        `is_multi_label`, and the names; none where the config has no `id2label`.
+
+    Raises:
+        UserError: `path` names no model.
+        DataError: the config cannot be read, or is not a classifier's.
+    """
+    folder = resolve_model(path)
+    with at(model=folder):
+        config = _read_config(folder)
+        named = config.get("id2label") or {}
+        labels = read_labels(config, rows=len(named)) if named else ()
+        return read_problem_type(config) == "multi_label", labels
+
+
 def load_checkpoint(
-    path: str | Path, *, classes: Sequence[str] | None = None, max_length: int | None = None
+    path: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    max_length: int | None = None,
+    is_multi_label: bool | None = None,
 ) -> Checkpoint:
     """Load a checkpoint directory.
 
@@ -99,6 +129,7 @@ def load_checkpoint(
         classes: labels to train for: a model without a head, or with a head for other labels,
             gets a fresh head. A head with the same labels stays, in its own order.
         max_length: longest text in tokens; absent: the tokenizer's, within the position rows.
+        is_multi_label: what it is to be trained as; absent: what its config says.
 
     Returns:
         The checkpoint in FP32.
@@ -120,6 +151,9 @@ def load_checkpoint(
             layers=config["num_hidden_layers"],
             for_fit=classes is not None,
         )
+        if is_multi_label is not None:
+            kind = "multi" if is_multi_label else "single"
+            config |= {"problem_type": f"{kind}_label_classification"}
         labels, replaced = _choose_labels(config, weights, classes)
         shape = read_architecture(config, family, weights, classes=len(labels))
         add_fresh_head(weights, shape, np.random.default_rng(_HEAD_SEED))

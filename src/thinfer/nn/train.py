@@ -18,7 +18,7 @@ from thinfer.errors import DataError
 from thinfer.nn.checkpoint import Checkpoint
 from thinfer.nn.device import choose_device, wants_bf16
 from thinfer.nn.encoder import EncoderClassifier
-from thinfer.nn.loss import Constraint, LossFn, Objective, make_class_loss, measure_accuracy
+from thinfer.nn.loss import Constraint, LossFn, Objective, make_class_loss, measure_score
 from thinfer.nn.predict import compute_logits, pad_inputs
 from thinfer.nn.schedule import TrainSettings, list_epoch_batches, scale_rate
 from thinfer.nn.train_state import TrainState, describe_training, read_state, write_state
@@ -33,12 +33,12 @@ class Encoded:
 
     Attributes:
         batch: the sequences.
-        targets: int64 `[sequences]` class numbers, or float32 `[sequences, classes]` of 0 and 1
-            where a text may have several labels.
+        targets: int64 `[sequences]`: classes, or sets of labels as bits where a text may have
+            several (see `LabelSet`).
     """
 
     batch: Batch
-    targets: NDArray[np.int64] | NDArray[np.float32]
+    targets: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         if len(self.batch) != len(self.targets) or not len(self.batch):
@@ -55,11 +55,12 @@ class TrainReport:
     Attributes:
         epochs: epochs run, resumed ones included.
         best_epoch: the epoch whose weights were kept, from 1.
-        dev_accuracy: after each epoch, 0 … 1; empty without a dev set.
+        dev_accuracy: after each epoch, 0 … 1; empty without a dev set, or with several labels.
         train_loss: mean of each epoch.
         precision: of the matrix products.
         seconds: time spent, over all resumed runs.
         stopped: `finished`, `patience` or `minutes`.
+        dev_micro_f1: in place of accuracy where a text may have several labels.
     """
 
     epochs: int
@@ -69,6 +70,12 @@ class TrainReport:
     precision: str
     seconds: float
     stopped: str
+    dev_micro_f1: tuple[float, ...] = ()
+
+    @property
+    def dev_scores(self) -> tuple[float, ...]:
+        """What chose the epoch."""
+        return self.dev_accuracy or self.dev_micro_f1
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -81,6 +88,7 @@ class _Run:
     pad_id: int
     use_bf16: bool
     loss_fn: LossFn
+    is_multi_label: bool
     constraint: Constraint | None = None
 
 
@@ -107,8 +115,8 @@ def train_classifier(
         resume_folder: keeps the state after each epoch; a run that finds one of the same
             training there goes on from it and ends with the same weights as an unbroken run.
         loss_fn: `(model, inputs, rows) -> loss`; absent: cross entropy, or binary cross entropy
-            where targets are float. An `Objective` also says what the weights are held to after
-            each step. Not part of the resumed state's identity.
+            where the checkpoint is a multi-label one. An `Objective` also says what the weights
+            are held to after each step. Not part of the resumed state's identity.
 
     Returns:
         The trained checkpoint in inference mode, and how it went.
@@ -116,7 +124,7 @@ def train_classifier(
     Raises:
         DataError: the targets do not fit the labels, or the loss became NaN.
     """
-    _check_targets(train, len(checkpoint.labels))
+    _check_targets(train, checkpoint)
     started = clock.monotonic()
 
     def deadline_passed() -> bool:
@@ -124,7 +132,11 @@ def train_classifier(
 
     run = _start_run(checkpoint, train, settings=settings, loss_fn=loss_fn)
     identity = describe_training(
-        checkpoint.model, train.batch, targets=train.targets, settings=settings
+        checkpoint.model,
+        train.batch,
+        targets=train.targets,
+        settings=settings,
+        is_multi_label=checkpoint.is_multi_label,
     )
     state = TrainState(identity=identity)
     if resume_folder is not None and (found := read_state(resume_folder, identity)):
@@ -137,25 +149,24 @@ def train_classifier(
         loss, is_late = _run_epoch(
             run, train, state.epoch, progress=progress, is_late=deadline_passed
         )
-        accuracy = None if dev is None else _measure(run, dev)
-        stopped = _close_epoch(run, state, loss=loss, accuracy=accuracy, is_late=is_late)
+        score = None if dev is None else _measure(run, dev)
+        stopped = _close_epoch(run, state, loss=loss, score=score, is_late=is_late)
         state.seconds = before + clock.monotonic() - started
-        progress.note(_describe_epoch(state, settings.epochs))
+        progress.note(_describe_epoch(state, run))
         # A half epoch is never a place to go on from: a run given more time repeats it whole.
         if resume_folder is not None and not is_late:
             write_state(resume_folder, state)
     return _finish(checkpoint, state, run, settings)
 
 
-def _check_targets(train: Encoded, classes: int) -> None:
-    targets = train.targets
-    if targets.ndim == 1:
-        good = targets.min() >= 0 and targets.max() < classes
-    else:
-        good = targets.shape[1] == classes
-    if not good:
+def _check_targets(train: Encoded, checkpoint: Checkpoint) -> None:
+    targets, classes = train.targets, len(checkpoint.labels)
+    codes = 1 << classes if checkpoint.is_multi_label else classes
+    if targets.ndim != 1 or targets.min() < 0 or int(targets.max()) >= codes:
         what = "the training targets do not fit the labels of the model"
-        raise DataError(what, expected=f"{classes} classes", got=f"up to {targets.max()}")
+        kind = "sets of labels" if checkpoint.is_multi_label else "classes"
+        expected = f"{kind} of {classes}, int64 [rows]"
+        raise DataError(what, expected=expected, got=f"{targets.shape} up to {targets.max()}")
 
 
 def _start_run(
@@ -168,7 +179,7 @@ def _start_run(
     device = choose_device(settings.device)
     model = copy.deepcopy(checkpoint.model).to(device)
     model.set_dropout(settings.dropout)
-    smoothing = settings.label_smoothing
+    smoothing, several = settings.label_smoothing, checkpoint.is_multi_label
     constraint: Constraint | None = None
     if isinstance(loss_fn, Objective):
         constraint, loss_fn = loss_fn.constraint, loss_fn.loss_fn
@@ -178,7 +189,9 @@ def _start_run(
         settings=settings,
         pad_id=checkpoint.tokenizer.pad_id,
         use_bf16=wants_bf16(settings.precision, device),
-        loss_fn=loss_fn or make_class_loss(train.targets, label_smoothing=smoothing),
+        loss_fn=loss_fn
+        or make_class_loss(train.targets, label_smoothing=smoothing, is_multi_label=several),
+        is_multi_label=several,
         constraint=constraint,
     )
 
@@ -243,21 +256,22 @@ def _step(run: _Run, train: Encoded, rows: NDArray[np.int64]) -> Tensor:
 
 def _measure(run: _Run, dev: Encoded) -> float:
     logits = compute_logits(run.model, dev.batch, pad_id=run.pad_id, use_bf16=run.use_bf16)
-    return measure_accuracy(logits, dev.targets)
+    return measure_score(logits, dev.targets, is_multi_label=run.is_multi_label)
 
 
 def _close_epoch(
-    run: _Run, state: TrainState, *, loss: float, accuracy: float | None, is_late: bool
+    run: _Run, state: TrainState, *, loss: float, score: float | None, is_late: bool
 ) -> str:
     """Enter an epoch's result into the state; give why to stop, or nothing."""
     state.epoch += 1
     state.losses.append(loss)
     state.model = _copy_weights(run.model)
     state.optimizer = run.optimizer.state_dict()
-    if accuracy is not None:
-        state.accuracies.append(accuracy)
-    is_best = accuracy is None or accuracy > max(state.accuracies[:-1], default=-1.0)
-    if is_best:
+    if score is not None:
+        state.scores.append(score)
+    best = max(state.scores[:-1], default=-1.0)
+    # A model of several labels names none at first: until it does, every epoch is progress.
+    if score is None or score > best or best == 0.0:
         state.best_epoch, state.best = state.epoch, state.model
     if is_late:
         state.stopped = "minutes"
@@ -272,10 +286,11 @@ def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
-def _describe_epoch(state: TrainState, epochs: int) -> str:
-    shown = f"epoch {state.epoch} of {epochs}: loss {state.losses[-1]:.4f}"
-    if state.accuracies:
-        shown += f", dev accuracy {state.accuracies[-1]:.2%}"
+def _describe_epoch(state: TrainState, run: _Run) -> str:
+    shown = f"epoch {state.epoch} of {run.settings.epochs}: loss {state.losses[-1]:.4f}"
+    if state.scores:
+        name = "micro F1" if run.is_multi_label else "accuracy"
+        shown += f", dev {name} {state.scores[-1]:.2%}"
     return shown + f", {state.seconds:.0f} s"
 
 
@@ -286,7 +301,8 @@ def _finish(
     report = TrainReport(
         epochs=state.epoch,
         best_epoch=state.best_epoch,
-        dev_accuracy=tuple(state.accuracies),
+        dev_accuracy=() if run.is_multi_label else tuple(state.scores),
+        dev_micro_f1=tuple(state.scores) if run.is_multi_label else (),
         train_loss=tuple(state.losses),
         precision="bf16" if run.use_bf16 else "fp32",
         seconds=state.seconds,

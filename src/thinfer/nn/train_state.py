@@ -40,7 +40,7 @@ class TrainState:
         best: the weights of the best epoch.
         best_epoch: from 1; 0 = none yet.
         losses: mean loss of each epoch.
-        accuracies: dev accuracy after each epoch, 0 … 1.
+        scores: what epochs are chosen by, on dev after each epoch, 0 … 1.
         seconds: time spent.
         stopped: why it ended; empty while it goes on.
     """
@@ -52,7 +52,7 @@ class TrainState:
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = 0
     losses: list[float] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
     seconds: float = 0.0
     stopped: str = ""
 
@@ -61,8 +61,9 @@ def describe_training(
     model: EncoderClassifier,
     batch: Batch,
     *,
-    targets: NDArray[np.int64] | NDArray[np.float32],
+    targets: NDArray[np.int64],
     settings: TrainSettings,
+    is_multi_label: bool = False,
 ) -> str:
     """Give one digest of first weights, data and settings; equal digests train to equal weights.
 
@@ -71,11 +72,14 @@ def describe_training(
         batch: training rows.
         targets: what they should be answered.
         settings: how; the time limit is left out, a longer one may go on.
+        is_multi_label: targets are sets of labels.
     """
     weights = hashlib.sha256()
     for name, value in sorted(model.weights().items()):
         weights.update(name.encode() + value.tobytes())
     shown = {key: str(value) for key, value in asdict(settings).items() if key != "max_minutes"}
+    if is_multi_label:
+        shown["is_multi_label"] = "True"
     arrays = (batch.ids, batch.type_ids, batch.offsets, targets)
     return digest_parts(
         {

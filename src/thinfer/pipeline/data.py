@@ -15,6 +15,7 @@ from thinfer.quality.floor import Floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.subject import find_rows
 from thinfer.text.corpus import Corpus, read_corpus
+from thinfer.text.label_sets import choose_separator
 from thinfer.text.splits import find_leaks, without
 from thinfer.text.tokenizer import Encoding, Tokenizer
 
@@ -25,11 +26,11 @@ Truth = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelledSet:
-    """Texts with the model's class of each.
+    """Texts with the model's answer to each, as it should be.
 
     Attributes:
         corpus: texts, pairs and row numbers.
-        truth: int64 `[rows]`, indices of the model's labels.
+        truth: int64 `[rows]`, codes of the model's `LabelSet`: classes, or sets of labels.
     """
 
     corpus: Corpus
@@ -72,7 +73,7 @@ class DataSets:
 
 
 def label_corpus(corpus: Corpus, labels: LabelSet) -> LabelledSet:
-    """Give a corpus with the model's class of each row.
+    """Give a corpus with the code of each row's label.
 
     Args:
         corpus: with labels.
@@ -107,12 +108,14 @@ def load_sets(request: DataRequest, labels: LabelSet, floors: Sequence[Floor] = 
         DataError: a file cannot be used, a label is unknown, or only one class is there.
     """
     sliced = [*request.slices, *(floor.slice[0] for floor in floors if floor.slice is not None)]
+    separator = choose_separator(request.label_separator, is_multi_label=labels.is_multi_label)
     read = {
         name: read_corpus(
             path,
             text_column=request.text_column,
             label_column=request.label_column,
             columns=() if name == "train" else sliced,
+            label_separator=separator,
         )
         for name, path in (("train", request.train), ("dev", request.dev), ("test", request.test))
     }
@@ -184,7 +187,7 @@ def _require_classes(name: str, part: LabelledSet) -> None:
         what = f"the {name} set '{part.corpus.name}' holds one class only"
         raise DataError(
             what,
-            expected="rows of two classes or more",
+            expected="rows of two classes or more, or of two different sets of labels",
             got=f"{len(part)} rows of {part.corpus.labels[0]!r}" if part.corpus.labels else "none",
             do="give a file that holds every class",
         )

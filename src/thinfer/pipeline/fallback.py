@@ -106,7 +106,13 @@ def _measure_losses(job: Job, trial: StateTrial) -> list[Mapping[str, Any]]:
     def measure() -> list[Mapping[str, Any]]:
         batch = job.calibration(state.tokenizer)
         ranges = measure_ranges(state.weights, state.architecture, batch)
-        found = measure_block_losses(state.weights, state.architecture, batch, ranges=ranges)
+        found = measure_block_losses(
+            state.weights,
+            state.architecture,
+            batch,
+            ranges=ranges,
+            is_multi_label=state.is_multi_label,
+        )
         return [
             {
                 "block": each.block,

@@ -56,9 +56,7 @@ class WidthFamily:
         repaired, shared = self._repaired(width), self._share()
         small = cut(shared, front_mask(shared.architecture, repaired.architecture))
         dev = plan_schooling(self._job, self._dense).dev
-        before, after = (
-            count_right(state.module(), dev, state.pad_id) for state in (repaired, small)
-        )
+        before, after = (count_right(state, dev) for state in (repaired, small))
         training = shared.history[-1]
         told = {name: fact for name, fact in training.details.items() if name != "widths"}
         details = {

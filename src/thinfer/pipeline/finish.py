@@ -20,6 +20,7 @@ from thinfer.bundle import (
     choose_golden,
     draw_sequences,
     encode_weights,
+    measure_margins,
     write_bundle,
 )
 from thinfer.bundle.manifest import ProblemType
@@ -81,8 +82,7 @@ def label_set_of(checkpoint: Checkpoint, *, normal: str | None) -> LabelSet:
         checkpoint: the model as it was brought.
         normal: the label that is no finding, if there is one.
     """
-    is_multi_label = checkpoint.problem_type == "multi_label" and len(checkpoint.labels) > 1
-    return LabelSet(checkpoint.labels, normal=normal, is_multi_label=is_multi_label)
+    return LabelSet(checkpoint.labels, normal=normal, is_multi_label=checkpoint.is_multi_label)
 
 
 def problem_type_of(checkpoint: Checkpoint) -> ProblemType:
@@ -177,7 +177,7 @@ def _make_golden(parts: BundleParts) -> tuple[GoldenSet, float]:
         calm = np.flatnonzero(apart <= np.median(apart))
         least = _LEAST_BOUND[parts.spec.precision]
         bound = max(least, _SLACK * float(apart[calm].max()))
-        golden = _choose(batch.select(calm), reference[calm], bound)
+        golden = _choose(batch.select(calm), reference[calm], bound, state.is_multi_label)
         # An engine that scales activations per call answers a smaller batch a little differently.
         alone = float(np.abs(engine.run(golden.batch) - golden.logits).max())
     finally:
@@ -185,15 +185,15 @@ def _make_golden(parts: BundleParts) -> tuple[GoldenSet, float]:
     return golden, max(bound, _SLACK * alone)
 
 
-def _choose(batch: Batch, logits: NDArray[np.float32], bound: float) -> GoldenSet:
+def _choose(batch: Batch, logits: NDArray[np.float32], bound: float, several: bool) -> GoldenSet:
     try:
-        return choose_golden(batch, logits, bound=bound)
+        return choose_golden(batch, logits, bound=bound, is_multi_label=several)
     except DataError:
         # No row has so clear a label (a nearly untrained model): the rows with the clearest one
         # still hold the logits to the bound.
-        ranked = np.sort(logits, axis=1)
-        margin = float((ranked[:, -1] - ranked[:, -2]).max()) if logits.shape[1] > 1 else 1.0
-        return choose_golden(batch, logits, bound=0.5 * margin)
+        margin = float(measure_margins(logits, is_multi_label=several).max())
+        half = 0.5 * margin if np.isfinite(margin) else 0.5
+        return choose_golden(batch, logits, bound=half, is_multi_label=several)
 
 
 def _draw(state: State, rng: np.random.Generator) -> Batch:

@@ -14,12 +14,13 @@ from thinfer.core.clock import Clock
 from thinfer.core.codec import to_json
 from thinfer.core.files import lock_folder
 from thinfer.core.progress import Progress
-from thinfer.errors import DataError, UserError
+from thinfer.errors import UserError
 from thinfer.nn.checkpoint import Checkpoint, load_checkpoint
 from thinfer.nn.presets import PRESETS, build_preset
 from thinfer.nn.save import WRITTEN, save_checkpoint
 from thinfer.nn.train import Encoded, TrainSettings, train_classifier
 from thinfer.pipeline.data import LabelledSet, label_corpus
+from thinfer.pipeline.label_reading import FoundLabels, read_training_text
 from thinfer.pipeline.teach import make_lesson
 from thinfer.quality.labels import LabelSet
 from thinfer.text.corpus import Corpus, read_corpus
@@ -51,6 +52,10 @@ class FitRequest:
         unlabelled: more text for the teacher to answer; needs a teacher.
         text_column: name of the text column.
         label_column: name of the label column.
+        is_multi_label: a text may have several labels, or none; also so where every label of the
+            file is a JSON list, or the model says so and knows the file's labels.
+        label_separator: between the labels of a cell; `|` where absent and needed. Given, a text
+            may have several labels.
     """
 
     model: str
@@ -65,6 +70,8 @@ class FitRequest:
     unlabelled: Path | None = None
     text_column: str | None = None
     label_column: str | None = None
+    is_multi_label: bool = False
+    label_separator: str | None = None
 
     def __post_init__(self) -> None:
         if self.unlabelled is not None and self.teacher is None:
@@ -83,29 +90,25 @@ def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, A
         clock: times it.
 
     Returns:
-        The result as JSON: `out`, `labels`, `leftovers`, `max_length`, `train`, `unlabelled`,
-        `dev`, `dropped` (rows without a text), `dev_in_train` (dev rows whose text is a training
-        row's), `report`.
+        The result as JSON: `out`, `labels`, `problem_type` (`single_label` or `multi_label`),
+        `leftovers`, `max_length`, `train`, `unlabelled`, `dev`, `dropped` (rows without a text),
+        `dev_in_train` (dev rows whose text is a training row's), `report`.
 
     Raises:
         DataError: the training text holds one class only, or the files do not fit the model.
     """
-    text_column, label_column = request.text_column, request.label_column
-    train = read_corpus(request.train, text_column=text_column, label_column=label_column)
-    dev = read_corpus(request.dev, text_column=text_column, label_column=label_column)
+    train, dev, names = read_training_text(
+        request.train,
+        request.dev,
+        model=None if request.model in PRESETS else request.model,
+        columns=(request.text_column, request.label_column),
+        is_multi_label=request.is_multi_label,
+        separator=request.label_separator,
+    )
     _require_place(request.out)
-    names = tuple(sorted(set(train.labels or ())))
-    if len(names) < 2:
-        what = f"the train set '{train.name}' holds one class only"
-        raise DataError(
-            what,
-            expected="rows of two classes or more",
-            got=str(list(names)),
-            do="give a file that holds every class, or name the right --label-column",
-        )
     more = _read_unlabelled(request, dev)
     checkpoint = _start(request, [train, *([more] if more else [])], names)
-    labels = LabelSet(checkpoint.labels)
+    labels = LabelSet(checkpoint.labels, is_multi_label=checkpoint.is_multi_label)
     settings = _settings(request)
     work = request.out.with_name(f"{request.out.name}.work")
     with lock_folder(work):
@@ -129,6 +132,7 @@ def fit(request: FitRequest, *, progress: Progress, clock: Clock) -> dict[str, A
     return {
         "out": str(request.out),
         "labels": list(trained.labels),
+        "problem_type": trained.problem_type,
         "leftovers": list(trained.leftovers),
         "max_length": trained.max_length,
         "train": len(train),
@@ -174,18 +178,24 @@ def _read_unlabelled(request: FitRequest, dev: Corpus) -> Corpus | None:
     return without(more, find_leaks(dev, more).rows)
 
 
-def _start(request: FitRequest, parts: Sequence[Corpus], names: tuple[str, ...]) -> Checkpoint:
+def _start(request: FitRequest, parts: Sequence[Corpus], names: FoundLabels) -> Checkpoint:
     if request.model not in PRESETS:
-        return load_checkpoint(request.model, classes=names, max_length=request.max_length)
+        return load_checkpoint(
+            request.model,
+            classes=names.names,
+            max_length=request.max_length,
+            is_multi_label=names.is_multi_label,
+        )
     length = request.max_length or _PRESET_LENGTH
     texts = [text for part in parts for text in (*part.texts, *(part.pairs or ()))]
     tokenizer = learn_wordpiece(texts, size=request.vocabulary, max_length=length)
     return build_preset(
         request.model,
         tokenizer=tokenizer,
-        labels=names,
+        labels=names.names,
         max_length=length,
         seed=request.settings.seed,
+        problem_type=f"{'multi' if names.is_multi_label else 'single'}_label_classification",
     )
 
 

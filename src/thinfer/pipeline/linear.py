@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from thinfer.core.clock import Clock
 from thinfer.core.optional import require
 from thinfer.pipeline.data import LabelledSet
+from thinfer.quality.answers import measure_micro_f1
+from thinfer.quality.labels import LabelSet
 
 __all__ = ["LinearResult", "fit_linear", "fit_logistic"]
 
@@ -31,7 +33,7 @@ class LinearResult:
     """What the linear model answers.
 
     Attributes:
-        dev: int64 `[dev rows]`, predicted classes.
+        dev: int64 `[dev rows]`, predicted answers.
         test: int64 `[test rows]`.
         texts_per_second: measured on `test`, hashing included, one thread.
         size_bytes: its weights as float32.
@@ -63,6 +65,7 @@ def fit_linear(
     seed: int,
     clock: Clock,
     taught: NDArray[np.float32] | None = None,
+    labels: LabelSet | None = None,
 ) -> LinearResult:
     """Fit logistic regression on hashed n-grams of characters, or of characters and words.
 
@@ -75,17 +78,21 @@ def fit_linear(
         clock: times the answers.
         taught: float32 `[train rows, classes]`, a teacher's logits; rows of NaN where it was not
             asked.
+        labels: of the codes in the sets; with several labels a text one model is fitted for each
+            label, and micro F1 says what is best. Absent, a text has one.
 
     Returns:
         The answers, speed and size of the one that is best on `dev`.
     """
-    fitted = [each for view in _VIEWS for each in _fit_view(view, train, seed=seed)]
+    sets = labels if labels is not None and labels.is_multi_label else None
+    score = _share_right if sets is None else measure_micro_f1
+    fitted = [each for view in _VIEWS for each in _fit_view(view, train, sets, seed=seed)]
     answers = [each.answer(dev) for each in fitted]
-    best = int(np.argmax([(each == dev.truth).mean() for each in answers]))
+    best = int(np.argmax([score(each, dev.truth) for each in answers]))
     if taught is not None and np.isfinite(taught).all(axis=1).any():
-        fitted.append(_fit_taught(fitted[best], train, taught, seed=seed))
+        fitted.append(_fit_taught(fitted[best], train, taught, sets, seed=seed))
         answers.append(fitted[-1].answer(dev))
-        best = int(np.argmax([(each == dev.truth).mean() for each in answers]))
+        best = int(np.argmax([score(each, dev.truth) for each in answers]))
     start = clock.monotonic()
     test_answers = fitted[best].answer(test)
     seconds = max(clock.monotonic() - start, 1e-9)
@@ -99,7 +106,7 @@ def fit_linear(
 
 
 def _fit_view(
-    view: Sequence[dict[str, Any]], train: LabelledSet, *, seed: int
+    view: Sequence[dict[str, Any]], train: LabelledSet, sets: LabelSet | None, *, seed: int
 ) -> Iterator[_Fitted]:
     text = require("sklearn.feature_extraction.text")
     hashers = tuple(
@@ -107,24 +114,80 @@ def _fit_view(
     )
     features = _hash(hashers, train)
     for alpha in _ALPHAS:
-        model = fit_logistic(features, train.truth, None, alpha=alpha, seed=seed)
+        if sets is None:
+            model = fit_logistic(features, train.truth, None, alpha=alpha, seed=seed)
+        else:
+            members = sets.members(train.truth).astype(np.float64)
+            model = _fit_each(features, members, alpha=alpha, seed=seed)
         yield _Fitted(hashers=hashers, model=model)
 
 
 def _fit_taught(
-    like: _Fitted, train: LabelledSet, taught: NDArray[np.float32], *, seed: int
+    like: _Fitted,
+    train: LabelledSet,
+    taught: NDArray[np.float32],
+    sets: LabelSet | None,
+    *,
+    seed: int,
 ) -> _Fitted:
     """Fit once more with soft targets: a row for each class that is likely, weighted by it."""
-    wanted = np.eye(taught.shape[1])[train.truth]  # [rows, classes]
     asked = np.isfinite(taught).all(axis=1)
+    features: Any = _hash(like.hashers, train)
+    if sets is not None:
+        shares = sets.members(train.truth).astype(np.float64)
+        shares[asked] = 0.5 * shares[asked] + 0.5 / (1.0 + np.exp(-taught[asked].astype(float)))
+        each = _fit_each(features, shares, alpha=like.model.alpha, seed=seed)
+        return replace(like, model=each, is_taught=True)
+    wanted = np.eye(taught.shape[1])[train.truth]  # [rows, classes]
     shifted = np.exp(taught[asked] - taught[asked].max(axis=1, keepdims=True))
     wanted[asked] += shifted / shifted.sum(axis=1, keepdims=True)
     wanted /= wanted.sum(axis=1, keepdims=True)
     rows, classes = np.nonzero(wanted >= _LIKELY)
-    features: Any = _hash(like.hashers, train)
     weights, alpha = wanted[rows, classes], like.model.alpha
     model = fit_logistic(features[rows], classes, weights, alpha=alpha, seed=seed)
     return replace(like, model=model, is_taught=True)
+
+
+def _share_right(answers: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
+    return float((answers == truth).mean())
+
+
+class _OneForEach:
+    """A logistic model for each label; where a label never changes, nothing but that."""
+
+    def __init__(self, models: Sequence[Any], alpha: float) -> None:
+        self._models = models  # a model, or the one value that the label has
+        self.alpha = alpha
+        weights = [each.coef_ for each in models if not isinstance(each, bool)]
+        self.coef_ = np.concatenate(weights) if weights else np.zeros((0, 0))
+
+    def predict(self, features: object) -> NDArray[np.int64]:
+        """Give the sets of labels, int64 `[rows]`."""
+        rows: int = features.shape[0]  # type: ignore[attr-defined]  # sparse
+        codes = np.zeros(rows, dtype=np.int64)
+        for place, model in enumerate(self._models):
+            held = model if isinstance(model, bool) else model.predict(features).astype(np.int64)
+            codes |= np.int64(1 << place) * held
+        return codes
+
+
+def _fit_each(
+    features: Any,  # noqa: ANN401 - of an optional library
+    shares: NDArray[np.float64],
+    *,
+    alpha: float,
+    seed: int,
+) -> _OneForEach:
+    """Fit a model for each label on its shares `[rows, labels]`, 0 … 1: how far a row has it."""
+    models: list[Any] = []
+    for share in shares.T:
+        rows, truth = np.nonzero(np.stack([1.0 - share, share], axis=1) >= _LIKELY)
+        if len(np.unique(truth)) < 2:
+            models.append(bool(truth[0]))
+            continue
+        weights = np.where(truth == 1, share[rows], 1.0 - share[rows])
+        models.append(fit_logistic(features[rows], truth, weights, alpha=alpha, seed=seed))
+    return _OneForEach(models, alpha)
 
 
 def fit_logistic(

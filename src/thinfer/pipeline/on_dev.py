@@ -118,7 +118,7 @@ def _answers_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> Answer
 
     logits = keep_array(candidate.folder / "dev.npy", run)
     candidate.facts["dev_texts_per_second"] = json.loads(timed.read_text())
-    parity = compare_logits(trial.logits, logits)
+    parity = compare_logits(trial.logits, logits, is_multi_label=trial.state.is_multi_label)
     bound, agreement = _PARITY[candidate.form.precision]
     candidate.facts["parity"] = {
         "max_abs": parity.max_abs if np.isfinite(parity.max_abs) else None,

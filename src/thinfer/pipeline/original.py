@@ -31,6 +31,7 @@ def state_of(checkpoint: Checkpoint) -> State:
         labels=checkpoint.labels,
         max_length=checkpoint.max_length,
         pad_id=checkpoint.tokenizer.pad_id,
+        is_multi_label=checkpoint.is_multi_label,
     )
 
 

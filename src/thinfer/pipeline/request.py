@@ -29,6 +29,7 @@ class DataRequest:
         test: judges the chosen one.
         text_column: name of the text column; `text` when absent.
         label_column: name of the label column; `label` when absent.
+        label_separator: between the labels of a cell, for a multi-label model; `|` when absent.
         normal_label: the label that is no finding, if there is one.
         unlabelled: more text that the vocabulary covers and retraining learns from, if any.
         slices: columns of `dev` and `test` by whose values the report lists quality.
@@ -39,6 +40,7 @@ class DataRequest:
     test: Path
     text_column: str | None = None
     label_column: str | None = None
+    label_separator: str | None = None
     normal_label: str | None = None
     unlabelled: Path | None = None
     slices: tuple[str, ...] = ()

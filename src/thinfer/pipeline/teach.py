@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from thinfer.core.digest import sha256_bytes
 from thinfer.core.progress import Progress
@@ -15,6 +14,7 @@ from thinfer.nn.loss import LossFn, make_teacher_loss
 from thinfer.nn.predict import compute_logits
 from thinfer.nn.train import Encoded
 from thinfer.pipeline.data import LabelledSet
+from thinfer.quality.answers import encode_answers
 from thinfer.text.batch import Batch
 from thinfer.text.corpus import Corpus
 
@@ -61,12 +61,17 @@ def make_lesson(
         (Hinton et al. 2015).
 
     Raises:
-        DataError: the teacher does not know the student's labels.
+        DataError: the teacher does not know the student's labels, or only one of the two gives a
+            text several.
     """
     master = load_checkpoint(teacher)
     if set(master.labels) != set(student.labels):
         what = "the teacher has other labels than the training text"
         raise DataError(what, expected=str(sorted(student.labels)), got=str(sorted(master.labels)))
+    several = student.is_multi_label
+    if master.is_multi_label != several:
+        what = "only one of teacher and student gives a text several labels"
+        raise DataError(what, expected=student.problem_type, got=master.problem_type)
     columns = [master.labels.index(label) for label in student.labels]
     parts = [train.corpus] if unlabelled is None else [train.corpus, unlabelled]
     taught, batches = [], []
@@ -78,10 +83,12 @@ def make_lesson(
             batches.append(student.tokenizer.encode(part.texts, part.pairs).batch)
             advance(1)
     logits = np.concatenate(taught)
-    answers: NDArray[np.int64] = logits[len(train) :].argmax(axis=1)
+    answers = encode_answers(logits[len(train) :], is_multi_label=several)
     targets = np.concatenate([train.truth, answers]).astype(np.int64)
     return Lesson(
         rows=Encoded(batch=Batch.concatenate(batches), targets=targets),
-        loss_fn=make_teacher_loss(targets, logits, temperature=_TEMPERATURE, alpha=_ALPHA),
+        loss_fn=make_teacher_loss(
+            targets, logits, temperature=_TEMPERATURE, alpha=_ALPHA, is_multi_label=several
+        ),
         digest=sha256_bytes(logits.tobytes())[:12],
     )

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thinfer.core.clock import Clock
+from thinfer.nn.loss import log_scores, split_members
 from thinfer.nn.predict import plan_batches
 from thinfer.pipeline.data import LabelledSet
+from thinfer.quality.answers import encode_answers
 from thinfer.text.batch import Batch
 from thinfer.text.tokenizer import Tokenizer
 
@@ -46,11 +48,13 @@ class Lessons:
         batch: token ids of the texts.
         targets: int64 `[rows]`, the labels; the teacher's answers where there are none.
         taught: float32 `[rows, classes]`, the teacher's logits; rows of NaN where it was not asked.
+        is_multi_label: targets are sets of labels as bits, and each label has a sigmoid.
     """
 
     batch: Batch
     targets: NDArray[np.int64]
     taught: Logits
+    is_multi_label: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +62,7 @@ class TextCnnResult:
     """What the network answers.
 
     Attributes:
-        dev: int64 `[dev rows]`, predicted classes.
+        dev: int64 `[dev rows]`, predicted answers.
         test: int64 `[test rows]`.
         texts_per_second: measured on `test`, tokenising included.
         size_bytes: its weights as float32.
@@ -144,11 +148,12 @@ def fit_textcnn(
 
     Note:
         Loss: `alpha · T² · KL(teacher ‖ student) + (1 − alpha) · cross entropy`, T = 2,
-        alpha = 0.9 (Hinton et al. 2015); cross entropy alone where the teacher was not asked.
+        alpha = 0.9 (Hinton et al. 2015); cross entropy alone where the teacher was not asked. With
+        several labels a text, both are of the sigmoids, means over the labels.
     """
     rng = np.random.default_rng(seed)
     seen = np.setdiff1d(np.unique(lessons.batch.ids), [tokenizer.pad_id])
-    classes = lessons.taught.shape[1]
+    classes, several = lessons.taught.shape[1], lessons.is_multi_label
     known = dev.encode(tokenizer).batch
     some = np.unique(np.linspace(0, len(dev) - 1, min(_CHOOSING_ROWS, len(dev))).astype(np.int64))
     with torch.random.fork_rng(devices=[]):  # the one generator, given back as it was found
@@ -159,15 +164,15 @@ def fit_textcnn(
         optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, fused=True)
         for epoch in range(epochs):
             _run_epoch(model, optimizer, lessons, rng.permutation(rows), (epoch, epochs), tokenizer)
-            found = _answer(model, known.select(some), tokenizer.pad_id)
+            found = _answer(model, known.select(some), tokenizer.pad_id, several)
             if (right := int((found == dev.truth[some]).sum())) > best_right:
                 best, best_right = copy.deepcopy(model.state_dict()), right
     model.load_state_dict(best)
     start = clock.monotonic()
-    test_answers = _answer(model, test.encode(tokenizer).batch, tokenizer.pad_id)
+    test_answers = _answer(model, test.encode(tokenizer).batch, tokenizer.pad_id, several)
     seconds = max(clock.monotonic() - start, 1e-9)
     return TextCnnResult(
-        dev=_answer(model, known, tokenizer.pad_id),
+        dev=_answer(model, known, tokenizer.pad_id, several),
         test=test_answers,
         texts_per_second=len(test) / seconds,
         size_bytes=sum(value.numel() for value in model.parameters()) * 4,
@@ -202,29 +207,35 @@ def _run_epoch(
             group["lr"] = rate
         rows = order[start : start + _BATCH]
         ids = torch.from_numpy(lessons.batch.select(rows).padded(tokenizer.pad_id)[0])
-        loss = _compute_loss(model(ids), targets[rows], taught[rows])
+        loss = _compute_loss(model(ids), targets[rows], taught[rows], lessons.is_multi_label)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
 
 
-def _compute_loss(logits: Tensor, targets: Tensor, taught: Tensor) -> Tensor:
-    labels = functional.cross_entropy(logits, targets, reduction="none")
+def _compute_loss(logits: Tensor, targets: Tensor, taught: Tensor, several: bool) -> Tensor:
+    if several:
+        members = split_members(targets, logits.shape[1])
+        each = functional.binary_cross_entropy_with_logits(logits, members, reduction="none")
+        labels = each.mean(dim=1)
+    else:
+        labels = functional.cross_entropy(logits, targets, reduction="none")
     asked = taught.isfinite().all(dim=1)
-    soft = (taught.nan_to_num() / _TEMPERATURE).log_softmax(-1)
-    own = (logits / _TEMPERATURE).log_softmax(-1)
+    soft = log_scores(taught.nan_to_num() / _TEMPERATURE, is_multi_label=several)
+    own = log_scores(logits / _TEMPERATURE, is_multi_label=several)
     distance = functional.kl_div(own, soft, reduction="none", log_target=True).sum(dim=1)
+    distance = distance / (logits.shape[1] if several else 1)
     both = _ALPHA * _TEMPERATURE**2 * distance + (1 - _ALPHA) * labels
     return torch.where(asked, both, labels).mean()
 
 
-def _answer(model: TextCnn, batch: Batch, pad_id: int) -> NDArray[np.int64]:
+def _answer(model: TextCnn, batch: Batch, pad_id: int, several: bool) -> NDArray[np.int64]:
     model.eval()
     found = np.zeros(len(batch), dtype=np.int64)
     with torch.inference_mode():
         for rows in plan_batches(batch.lengths, _ANSWER_TOKENS):
             ids = torch.from_numpy(batch.select(rows).padded(pad_id)[0])
-            found[rows] = model(ids).argmax(dim=1).numpy()
+            found[rows] = encode_answers(model(ids).numpy(), is_multi_label=several)
     return found
 
 

@@ -159,6 +159,7 @@ def _state_of(bundle: Bundle) -> State:
         labels=manifest.labels,
         max_length=manifest.max_length,
         pad_id=manifest.pad_id,
+        is_multi_label=manifest.problem_type == "multi_label_classification",
     )
 
 
@@ -215,7 +216,8 @@ def _check_agreement(
     with progress.task("agreement", len(candidates)) as advance:
         for item in candidates:
             runner = item.open(threads)
-            parity = compare_logits(reference, runner.run_set(sample))
+            logits = runner.run_set(sample)
+            parity = compare_logits(reference, logits, is_multi_label=state.is_multi_label)
             runner.close()
             item.facts["agreement"] = parity.agreement
             is_same = np.isfinite(parity.max_abs) and parity.agreement >= _AGREEMENT

@@ -13,6 +13,7 @@ from thinfer.pipeline.candidate import BATCH_TEXTS, Candidate, Runner
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.linear import LinearResult, fit_linear
 from thinfer.pipeline.textcnn import Lessons, TextCnnResult, fit_textcnn
+from thinfer.quality.answers import encode_answers
 from thinfer.text.batch import Batch
 from thinfer.text.corpus import Corpus
 
@@ -48,23 +49,39 @@ def fit_yardsticks(job: Job, teacher: Candidate) -> Yardsticks:
     """
     sets, seed, clock = job.sets, job.request.seed, job.clock
     tokenizer, truth = job.original.tokenizer, sets.train.truth
+    several = job.labels.is_multi_label
     texts = [sets.train.corpus, *([sets.unlabelled] if sets.unlabelled else [])]
     with job.progress.task("cheap models beside the result", 3) as advance:
         taught = _ask(job, teacher, texts)
         advance(1)
         own = taught[: len(truth)]
-        linear = fit_linear(sets.train, sets.dev, sets.test, seed=seed, clock=clock, taught=own)
+        linear = fit_linear(
+            sets.train,
+            sets.dev,
+            sets.test,
+            seed=seed,
+            clock=clock,
+            taught=own,
+            labels=job.labels,
+        )
         advance(1)
         # An unlabelled text teaches through the teacher's answer, or not at all.
         answered = np.isfinite(taught).all(axis=1)
         rows = np.flatnonzero(answered | (np.arange(len(taught)) < len(truth)))
         targets = np.concatenate([truth, np.zeros(len(taught) - len(truth), dtype=np.int64)])
-        targets[len(truth) :] = np.nan_to_num(taught[len(truth) :]).argmax(axis=1)
+        targets[len(truth) :] = encode_answers(
+            np.nan_to_num(taught[len(truth) :]), is_multi_label=several
+        )
         batch = Batch.concatenate(
             [tokenizer.encode(part.texts, part.pairs).batch for part in texts]
         )
         textcnn = fit_textcnn(
-            Lessons(batch=batch.select(rows), targets=targets[rows], taught=taught[rows]),
+            Lessons(
+                batch=batch.select(rows),
+                targets=targets[rows],
+                taught=taught[rows],
+                is_multi_label=several,
+            ),
             sets.dev,
             sets.test,
             tokenizer=tokenizer,

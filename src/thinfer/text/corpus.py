@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from thinfer.errors import DataError
+from thinfer.errors import DataError, UserError, at
+from thinfer.text.label_sets import read_label_set
 from thinfer.text.table import Table, read_table
 
 __all__ = ["Corpus", "read_corpus"]
@@ -23,7 +24,8 @@ class Corpus:
     Attributes:
         texts: the first text of each row.
         pairs: the second text of each row, or None when the file has none.
-        labels: the file's exact strings, or None when it has none.
+        labels: the file's exact strings, or None when it has none; sets of labels as
+            `format_label_set` gives them.
         rows: row number in the file of each text; data rows count from 0.
         name: what to call it in messages, the file's name.
         digest: SHA-256 of texts, pairs and labels in order; the format does not matter.
@@ -78,6 +80,7 @@ def read_corpus(
     *,
     text_column: str | None = None,
     label_column: str | None = None,
+    label_separator: str | None = None,
     need_labels: bool = True,
     keep_empty: bool = False,
     columns: Sequence[str] = (),
@@ -88,6 +91,8 @@ def read_corpus(
         path: the file; its suffix is its format.
         text_column: name of the text column; by default `text`, in any case.
         label_column: name of the label column; by default `label`, in any case.
+        label_separator: given, a row may have several labels, or none: a JSON list, or names with
+            this between them, an empty cell for none. Absent, a row has one label.
         need_labels: whether a file without labels is refused.
         keep_empty: whether rows without text stay, so that each row gets an answer.
         columns: further columns to keep; a cell that is empty or missing is the empty string.
@@ -96,9 +101,10 @@ def read_corpus(
         The corpus; a column `text_pair` becomes its pairs.
 
     Raises:
-        UserError: the file does not exist or its suffix is not known.
+        UserError: the file does not exist, its suffix is not known, or the separator is empty.
         DataError: the file is empty, is not UTF-8, breaks its format, has no such column
-            (the columns found are listed), lacks a label somewhere, or holds no row.
+            (the columns found are listed), lacks a label somewhere, holds no row, or a list of
+            labels holds something else.
     """
     path = Path(path)
     wanted = (text_column or TEXT_COLUMN, label_column or LABEL_COLUMN)
@@ -111,6 +117,8 @@ def read_corpus(
     labels = None
     if need_labels or label_column is not None or _find(table, LABEL_COLUMN) is not None:
         labels = _column(table, wanted[1], path)
+    if labels is not None and label_separator is not None:
+        labels = _read_sets(labels, label_separator, path)
     corpus = _build(path, texts=texts, pairs=pairs, labels=labels, flags=(need_labels, keep_empty))
     further = {
         name: _column(table, name, path, do="mend the slice's column, or bring data that has it")
@@ -120,6 +128,17 @@ def read_corpus(
         name: tuple(values[row] or "" for row in corpus.rows) for name, values in further.items()
     }
     return replace(corpus, columns=kept) if kept else corpus
+
+
+def _read_sets(cells: Sequence[str | None], separator: str, path: Path) -> Sequence[str | None]:
+    if not separator:
+        what = "the separator of labels is empty"
+        raise UserError(what, expected="for example --label-separator '|'")
+    found: list[str | None] = []
+    for row, cell in enumerate(cells):
+        with at(file=path.name, row=row):
+            found.append(None if cell is None else read_label_set(cell, separator))
+    return found
 
 
 def _build(

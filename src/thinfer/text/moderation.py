@@ -28,12 +28,12 @@ from thinfer.text.moderation_lexicon import (
 )
 from thinfer.text.splits import normal_form
 
-__all__ = ["LABELS", "generate_moderation", "write_moderation"]
+__all__ = ["ANOMALIES", "LABELS", "Writer", "generate_moderation", "write_moderation"]
 
 LABELS = tuple(KINDS)
 NORMAL_SHARE = 0.55
 NOISE_SHARE = 0.045
-_ANOMALIES = tuple(kind for kind in LABELS if kind != NORMAL)
+ANOMALIES = tuple(kind for kind in LABELS if kind != NORMAL)
 _LONGEST = 120  # characters
 _SLOT = re.compile(r"\{(\w+)\}")
 _SYMBOLS = "*.·_- ~/"
@@ -62,11 +62,11 @@ def generate_moderation(rng: np.random.Generator, *, rows: int) -> Corpus:
     if rows < 0:
         what = "a corpus cannot have a negative number of rows"
         raise UserError(what, expected="0 or more", got=str(rows))
-    writer, seen = _Writer(rng), set()
+    writer, seen = Writer(rng), set()
     texts: list[str] = []
     labels: list[str] = []
     while len(texts) < rows:
-        label = NORMAL if rng.random() < NORMAL_SHARE else writer.pick(_ANOMALIES)
+        label = NORMAL if rng.random() < NORMAL_SHARE else writer.pick(ANOMALIES)
         text = writer.write(label)
         key = normal_form(text)
         if len(text) < 5 or key in seen:
@@ -103,16 +103,30 @@ def write_moderation(folder: Path, *, seed: int, train: int, dev: int, test: int
         start += size
 
 
-class _Writer:
-    """Writes one text after another with one generator."""
+class Writer:
+    """Writes one text after another with one generator.
+
+    Args:
+        rng: decides everything.
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
 
     def pick(self, choices: tuple[str, ...]) -> str:
+        """Give one of some strings, each as likely.
+
+        Args:
+            choices: at least one.
+        """
         return choices[int(self._rng.integers(len(choices)))]
 
     def write(self, label: str) -> str:
+        """Give a text of a kind, at most 120 characters.
+
+        Args:
+            label: one of `LABELS`.
+        """
         language = "zh" if self._chance(0.7) else "en"
         core = self._core(label, language)
         parts = [self._fill(self.pick(CONTEXTS[language]))] if self._chance(0.45) else []
@@ -129,7 +143,7 @@ class _Writer:
         if self._chance({NORMAL: 0.02}.get(label, 0.09 if label in _REACHABLE else 0.0)):
             return self._fill(self.pick(VAGUE[language]))
         if label == NORMAL and self._chance(0.3):
-            quoted = self._offence(self.pick(_ANOMALIES), language)
+            quoted = self._offence(self.pick(ANOMALIES), language)
             return self._fill(self.pick(FRAMES[language])).replace("{x}", quoted)
         if label == NORMAL:
             return self._fill(self.pick(KINDS[NORMAL][language]))

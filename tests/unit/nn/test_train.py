@@ -23,7 +23,7 @@ from thinfer.nn import (
     make_teacher_loss,
     train_classifier,
 )
-from thinfer.nn.loss import Constraint, Objective, make_class_loss, measure_accuracy
+from thinfer.nn.loss import Constraint, Objective, make_class_loss, measure_accuracy, measure_score
 from thinfer.nn.predict import Inputs
 from thinfer.nn.presets import draw_encoder
 from thinfer.nn.train_state import read_state
@@ -58,6 +58,11 @@ def make_checkpoint(shape: Architecture | None = None) -> Checkpoint:
         max_length=16,
         config={},
     )
+
+
+def several_labels(checkpoint: Checkpoint) -> Checkpoint:
+    config = {"problem_type": "multi_label_classification"}
+    return dataclasses.replace(checkpoint, config=config)
 
 
 def draw_rows(rows: int, seed: int) -> Encoded:
@@ -225,17 +230,54 @@ def test_a_run_given_more_time_repeats_the_half_epoch(tmp_path: Path) -> None:
 
 
 def test_several_labels_a_text() -> None:
-    targets = np.stack([TRAIN.targets, 1 - TRAIN.targets], axis=1).astype(np.float32)
-    many = Encoded(batch=TRAIN.batch, targets=targets)
-    _, report = train_classifier(
-        make_checkpoint(),
+    # The second label where the token 7 is, else the first.
+    many = Encoded(batch=TRAIN.batch, targets=1 + TRAIN.targets)
+    notes = Notes()
+    trained, report = train_classifier(
+        several_labels(make_checkpoint()),
         many,
         dev=many,
         settings=dataclasses.replace(SETTINGS, epochs=12, patience=12),
-        progress=Notes(),
+        progress=notes,
         clock=ManualClock(),
     )
-    assert max(report.dev_accuracy) > 0.9
+    assert max(report.dev_micro_f1) > 0.9
+    assert not report.dev_accuracy
+    assert report.dev_scores == report.dev_micro_f1
+    assert "dev micro F1" in notes.lines[0]
+    assert trained.is_multi_label
+    logits = compute_logits(trained.model, many.batch, pad_id=0)
+    score = measure_score(logits, many.targets, is_multi_label=True)
+    assert score == max(report.dev_micro_f1)
+
+
+def test_epochs_without_a_label_are_not_waited_out() -> None:
+    """A model of several labels names none at first; patience must not end it there."""
+    rare = Encoded(batch=TRAIN.batch, targets=(np.arange(96) % 24 == 1).astype(np.int64))
+    settings = dataclasses.replace(SETTINGS, epochs=5, patience=1, learning_rate=1e-5)
+    start = several_labels(make_checkpoint())
+    start.model.head.bias.data.fill_(-3.0)
+    _, report = train_classifier(
+        start, rare, dev=rare, settings=settings, progress=Notes(), clock=ManualClock()
+    )
+    assert report.dev_micro_f1 == (0.0,) * 5
+    assert (report.best_epoch, report.stopped) == (5, "finished")
+
+
+def test_the_kind_of_targets_is_a_part_of_the_trainings_identity(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, epochs=1)
+    train(settings, folder=tmp_path)
+    notes = Notes()
+    train_classifier(
+        several_labels(make_checkpoint()),
+        TRAIN,
+        dev=DEV,
+        settings=settings,
+        progress=notes,
+        clock=ManualClock(),
+        resume_folder=tmp_path,
+    )
+    assert notes.lines[0].startswith("epoch 1")
 
 
 def test_a_teacher_can_replace_the_labels() -> None:
@@ -262,7 +304,7 @@ def test_targets_that_do_not_fit_are_refused() -> None:
     for targets in (
         np.array([0, 2], dtype=np.int64),
         np.array([-1, 0], dtype=np.int64),
-        np.zeros((2, 3), dtype=np.float32),
+        np.zeros((2, 2), dtype=np.int64),
     ):
         with pytest.raises(DataError, match="labels of the model"):
             train_classifier(
@@ -273,6 +315,15 @@ def test_targets_that_do_not_fit_are_refused() -> None:
                 progress=Notes(),
                 clock=ManualClock(),
             )
+    with pytest.raises(DataError, match="sets of labels"):
+        train_classifier(
+            several_labels(make_checkpoint()),
+            Encoded(batch=batch, targets=np.array([3, 4], dtype=np.int64)),
+            dev=None,
+            settings=SETTINGS,
+            progress=Notes(),
+            clock=ManualClock(),
+        )
     with pytest.raises(DataError, match="teacher"):
         make_teacher_loss(np.zeros(2, dtype=np.int64), np.zeros((3, 2), dtype=np.float32))
 

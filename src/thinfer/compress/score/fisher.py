@@ -51,6 +51,7 @@ def measure_fisher(
     *,
     pad_id: int,
     labels: NDArray[np.int64] | None = None,
+    is_multi_label: bool = False,
 ) -> Fisher:
     """Give the mean outer product of each block's gate gradients.
 
@@ -60,11 +61,15 @@ def measure_fisher(
             this takes 8 bytes for each gate and text.
         pad_id: token id of the padding.
         labels: true classes, int64 `[sequences]`; the model's own answers when absent.
+        is_multi_label: classes are sets of labels as bits.
 
     Raises:
         DataError: labels and texts differ in number.
     """
-    rows = list(gate_gradients(module, batch, pad_id=pad_id, labels=labels))
+    found = gate_gradients(
+        module, batch, pad_id=pad_id, labels=labels, is_multi_label=is_multi_label
+    )
+    rows = list(found)
     depth = len(module.architecture.layers)
 
     def gather(kind: int) -> tuple[Matrix, ...]:
@@ -80,6 +85,7 @@ def score_fisher(
     *,
     pad_id: int,
     labels: NDArray[np.int64] | None = None,
+    is_multi_label: bool = False,
 ) -> Scores:
     """Give the mean squared gradient of the loss at every head's and neuron's gate.
 
@@ -88,6 +94,7 @@ def score_fisher(
         batch: calibration texts; each is one pass, so a few hundred are plenty.
         pad_id: token id of the padding.
         labels: true classes, int64 `[sequences]`; the model's own answers when absent.
+        is_multi_label: classes are sets of labels as bits.
 
     Returns:
         Per text the gate's gradient, squared, then the mean over texts.
@@ -95,7 +102,9 @@ def score_fisher(
     Raises:
         DataError: labels and texts differ in number.
     """
-    return mean_over_texts(module, batch, np.square, pad_id=pad_id, labels=labels)
+    return mean_over_texts(
+        module, batch, np.square, pad_id=pad_id, labels=labels, is_multi_label=is_multi_label
+    )
 
 
 def rearrange_mask(mask: PruningMask, fisher: Fisher) -> PruningMask:

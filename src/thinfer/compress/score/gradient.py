@@ -12,6 +12,8 @@ from torch.nn import functional
 from thinfer.compress.score.scores import Scores
 from thinfer.errors import DataError
 from thinfer.nn.encoder import EncoderClassifier
+from thinfer.nn.loss import split_members
+from thinfer.quality.answers import encode_answers
 from thinfer.text.batch import Batch
 
 __all__ = ["gate_gradients", "mean_over_texts"]
@@ -23,14 +25,16 @@ def gate_gradients(
     *,
     pad_id: int,
     labels: NDArray[np.int64] | None = None,
+    is_multi_label: bool = False,
 ) -> Iterator[tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]]:
-    """Give, text by text, the gradient of the cross entropy at gates that stand at 1.
+    """Give, text by text, the gradient of −log p(answer) at gates that stand at 1.
 
     Args:
         module: the model, in evaluation mode; its parameters' `requires_grad` is switched off.
         batch: texts; each is one pass.
         pad_id: token id of the padding.
         labels: true classes, int64 `[sequences]`; the model's own answers when absent.
+        is_multi_label: classes are sets of labels as bits, whose labels are independent.
 
     Yields:
         Per layer float64 `[heads]`, and per layer float64 `[ffn]`.
@@ -49,8 +53,8 @@ def gate_gradients(
         gates = [torch.ones(width, requires_grad=True) for width in widths]
         heads, neurons = gates[: len(shapes)], gates[len(shapes) :]
         logits = module(*inputs, head_gates=heads, neuron_gates=neurons)
-        answer = logits.argmax(1) if labels is None else torch.tensor([int(labels[row])])
-        loss = functional.cross_entropy(logits, answer)
+        codes = _own(logits, is_multi_label) if labels is None else labels[row : row + 1]
+        loss = _distance(logits, torch.from_numpy(codes), is_multi_label)
         # A dropped block has gates of width 0, or none that the loss reaches.
         found = torch.autograd.grad(loss, gates, allow_unused=True)
         gradients = [
@@ -60,6 +64,17 @@ def gate_gradients(
         yield gradients[: len(shapes)], gradients[len(shapes) :]
 
 
+def _own(logits: torch.Tensor, is_multi_label: bool) -> NDArray[np.int64]:
+    return encode_answers(logits.detach().numpy(), is_multi_label=is_multi_label)
+
+
+def _distance(logits: torch.Tensor, codes: torch.Tensor, is_multi_label: bool) -> torch.Tensor:
+    if not is_multi_label:
+        return functional.cross_entropy(logits, codes)
+    members = split_members(codes, logits.shape[1])
+    return functional.binary_cross_entropy_with_logits(logits, members, reduction="sum")
+
+
 def mean_over_texts(
     module: EncoderClassifier,
     batch: Batch,
@@ -67,6 +82,7 @@ def mean_over_texts(
     *,
     pad_id: int,
     labels: NDArray[np.int64] | None,
+    is_multi_label: bool = False,
 ) -> Scores:
     """Give the mean over texts of a function of the gates' gradients.
 
@@ -76,11 +92,15 @@ def mean_over_texts(
         change: applied to each text's gradients, element by element.
         pad_id: token id of the padding.
         labels: true classes, int64 `[sequences]`; the model's own answers when absent.
+        is_multi_label: classes are sets of labels as bits.
     """
     shapes = module.architecture.layers
     heads = [np.zeros(shape.heads) for shape in shapes]
     neurons = [np.zeros(shape.ffn) for shape in shapes]
-    for own, others in gate_gradients(module, batch, pad_id=pad_id, labels=labels):
+    texts = gate_gradients(
+        module, batch, pad_id=pad_id, labels=labels, is_multi_label=is_multi_label
+    )
+    for own, others in texts:
         for total, gradient in zip((*heads, *neurons), (*own, *others), strict=True):
             total += change(gradient) / len(batch)
     return Scores(heads=tuple(heads), neurons=tuple(neurons))

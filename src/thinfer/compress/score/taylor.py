@@ -19,6 +19,7 @@ def score_taylor(
     *,
     pad_id: int,
     labels: NDArray[np.int64] | None = None,
+    is_multi_label: bool = False,
 ) -> Scores:
     """Give the mean absolute gradient of the loss at every head's and neuron's gate.
 
@@ -27,6 +28,7 @@ def score_taylor(
         batch: calibration texts; each is one pass, so a few hundred are plenty.
         pad_id: token id of the padding.
         labels: true classes, int64 `[sequences]`; the model's own answers when absent.
+        is_multi_label: classes are sets of labels as bits.
 
     Returns:
         `E |∂L/∂gate|` over texts (Michel, Levy & Neubig 2019, equation 3).
@@ -34,4 +36,6 @@ def score_taylor(
     Raises:
         DataError: labels and texts differ in number.
     """
-    return mean_over_texts(module, batch, np.abs, pad_id=pad_id, labels=labels)
+    return mean_over_texts(
+        module, batch, np.abs, pad_id=pad_id, labels=labels, is_multi_label=is_multi_label
+    )

@@ -12,15 +12,19 @@ two classes, and an unbiased draw for more:
     diag(p) − p pᵀ = Σ_{i<j} p_i p_j (e_i − e_j)(e_i − e_j)ᵀ,
 
 so each text gives the gradient of z_i − z_j of one pair drawn with chance p_i p_j, and no label.
+Where each label has a sigmoid, the labels are independent: Σ_i p_i (1 − p_i) e_i e_iᵀ, and each
+text gives the gradient of z_i of one label drawn with chance p_i (1 − p_i).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -56,7 +60,13 @@ class BlockFisher:
 
 
 def measure_fisher(
-    module: EncoderClassifier, batch: Batch, *, pad_id: int, size: int, rng: np.random.Generator
+    module: EncoderClassifier,
+    batch: Batch,
+    *,
+    pad_id: int,
+    size: int,
+    rng: np.random.Generator,
+    is_multi_label: bool = False,
 ) -> Iterator[tuple[str, Tensor]]:
     """Give the Fisher blocks of every matrix, one layer after another.
 
@@ -65,7 +75,8 @@ def measure_fisher(
         batch: calibration texts; a few hundred are enough. No labels.
         pad_id: token id of the padding.
         size: inputs of a block, ≥ 1.
-        rng: draws the pairs of classes.
+        rng: draws the pairs of classes, or the labels.
+        is_multi_label: a sigmoid for each label.
 
     Yields:
         Canonical name, and the mean over texts of g gᵀ, float32 `[out · blocks, size, size]`. Each
@@ -78,10 +89,11 @@ def measure_fisher(
         linears = _linears(module, index)
         sums = {name: _empty(linear, size) for name, linear in linears.items()}
         draws = np.random.default_rng(seed)  # the same pairs for every layer
+        answer = partial(_answer_sets if is_multi_label else _answer, draws=draws)
         for start in range(0, len(order), _TEXTS):
             rows = np.sort(order[start : start + _TEXTS])
             inputs = [torch.from_numpy(part) for part in batch.select(rows).padded(pad_id)]
-            for name, gradient in _differentiate(module, linears, inputs, draws):
+            for name, gradient in _differentiate(module, linears, inputs, answer):
                 _add_products(sums[name], gradient, size)
         for name in linears:
             yield name, sums.pop(name).div_(len(order))
@@ -106,7 +118,7 @@ def _differentiate(
     module: EncoderClassifier,
     linears: Mapping[str, nn.Linear],
     inputs: list[Tensor],
-    draws: np.random.Generator,
+    answer: Callable[[Tensor], Tensor],
 ) -> Iterator[tuple[str, Tensor]]:
     """Give each matrix's gradient of every text, `[texts, out, in]`."""
     seen: dict[str, Tensor] = {}
@@ -124,7 +136,7 @@ def _differentiate(
         hooks.append(linear.register_forward_hook(keep))
     try:
         with torch.enable_grad():
-            objective = _answer(module(*inputs).float(), draws)
+            objective = answer(module(*inputs).float())
     finally:
         for hook in hooks:
             hook.remove()
@@ -142,16 +154,30 @@ def _answer(logits: Tensor, draws: np.random.Generator) -> Tensor:
         return ((chance * (1 - chance)).sqrt() * logits / _TEMPERATURE).sum()
     texts, classes = logits.shape
     first, second = np.triu_indices(classes, 1)
-    chances = (shares[:, first] * shares[:, second]).numpy()  # [texts, pairs]
-    steps = chances.cumsum(axis=1)
-    drawn = draws.random(texts)[:, None] * steps[:, -1:]
-    pairs = np.minimum((steps <= drawn).sum(axis=1), len(first) - 1)
+    pairs, total = _draw((shares[:, first] * shares[:, second]).numpy(), draws)
     rows = torch.arange(texts)
     gap = (
         logits[rows, torch.from_numpy(first[pairs])] - logits[rows, torch.from_numpy(second[pairs])]
     )
-    weight = torch.from_numpy(steps[:, -1]).sqrt().float()
-    return (weight * gap / _TEMPERATURE).sum()
+    return (total * gap / _TEMPERATURE).sum()
+
+
+def _answer_sets(logits: Tensor, draws: np.random.Generator) -> Tensor:
+    """Give such a sum for a sigmoid a label."""
+    chance = (logits.detach() / _TEMPERATURE).sigmoid().double()
+    labels, total = _draw((chance * (1 - chance)).numpy(), draws)
+    felt = logits[torch.arange(len(logits)), torch.from_numpy(labels)]
+    return (total * felt / _TEMPERATURE).sum()
+
+
+def _draw(
+    chances: NDArray[np.float64], draws: np.random.Generator
+) -> tuple[NDArray[np.int64], Tensor]:
+    """Draw one column a text by its chance; give it with the root of the row's sum."""
+    steps = chances.cumsum(axis=1)
+    drawn = draws.random(len(steps))[:, None] * steps[:, -1:]
+    columns = np.minimum((steps <= drawn).sum(axis=1), chances.shape[1] - 1)
+    return columns, torch.from_numpy(steps[:, -1]).sqrt().float()
 
 
 def _add_products(total: Tensor, gradient: Tensor, size: int) -> None:

@@ -195,6 +195,7 @@ def _by_fisher(work: _Work, texts: Batch, rng: np.random.Generator) -> tuple[_Ar
             pad_id=work.state.pad_id,
             size=settings.block_size,
             rng=np.random.default_rng(seed),
+            is_multi_label=work.state.is_multi_label,
         )
         for name, matrices in blocks:
             if name in work.may_stay:
