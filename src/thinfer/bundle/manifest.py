@@ -11,7 +11,7 @@ from thinfer.architecture import Architecture
 from thinfer.bundle.layout import LAYOUT, check_relative
 from thinfer.core.codec import from_json, to_json
 from thinfer.core.digest import digest_parts, sha256_bytes
-from thinfer.errors import DataError, InternalError, at
+from thinfer.errors import DataError, InternalError, UserError
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.operating import Decider, OperatingPoint
 
@@ -111,8 +111,10 @@ class Manifest:
         self._require(
             0 <= self.pad_id < shape.vocab, f"pad_id in 0 … {shape.vocab - 1}", str(self.pad_id)
         )
-        with at(file=LAYOUT.manifest):
+        try:
             self.decider()
+        except UserError as error:
+            self._require(False, "an operating point that fits the labels", str(error))
         names = [entry.name for entry in self.engines]
         self._require(len(names) == len(set(names)), "each engine once", str(names))
         chosen = [entry.name for entry in self.engines if entry.chosen]
