@@ -139,6 +139,16 @@ class Writer:
             parts.append(comma + self._fill(self.pick(SHARED[language])))
         return ("".join(parts) + self.pick(_ENDS[language]))[:_LONGEST].strip()
 
+    def write_plainly(self, label: str) -> str:
+        """Give a short text of a kind: its own sentence, in no setting and with no aside.
+
+        Args:
+            label: one of `LABELS`.
+        """
+        language = "zh" if self._chance(0.7) else "en"
+        offence = self._fill(self.pick(KINDS[label][language]))
+        return (offence + self.pick(_ENDS[language]))[:_LONGEST].strip()
+
     def _core(self, label: str, language: str) -> str:
         if self._chance({NORMAL: 0.02}.get(label, 0.09 if label in _REACHABLE else 0.0)):
             return self._fill(self.pick(VAGUE[language]))

@@ -47,7 +47,7 @@ def generate_moderation_sets(rng: np.random.Generator, *, rows: int) -> Corpus:
     def draw() -> _Row:
         count = int(rng.choice(len(_KINDS_SHARES), p=_KINDS_SHARES))
         kinds = [str(kind) for kind in rng.permutation(ANOMALIES)[:count]]
-        text = " ".join(writer.write(kind) for kind in kinds or [NORMAL])
+        text = " ".join(writer.write_plainly(kind) for kind in kinds or [NORMAL])
         if rng.random() < _NOISE_SHARE:
             kinds = list(set(kinds) ^ {writer.pick(ANOMALIES)})
         return text, None, format_label_set(kinds)
@@ -73,7 +73,7 @@ def generate_pairs(rng: np.random.Generator, *, rows: int) -> Corpus:
 
     def draw() -> _Row:
         bad = rng.random(2) < 0.5  # whether each of the two is an anomaly
-        texts = [writer.write(writer.pick(ANOMALIES) if each else NORMAL) for each in bad]
+        texts = [writer.write_plainly(writer.pick(ANOMALIES) if each else NORMAL) for each in bad]
         change = int(bad[1]) - int(bad[0])
         return texts[0], texts[1], PAIR_LABELS[1 + change]
 
