@@ -53,7 +53,7 @@ def test_an_engine_names_the_blocks_that_it_leaves_in_fp32() -> None:
         {"max_length": 23},
         {"pad_id": 1},
         {"problem_type": "multi_label_classification"},
-        {"operating": OperatingPoint(thresholds={"spam": 0.5})},
+        {"operating": OperatingPoint(thresholds={"abuse": 0.5})},
         {"architecture": replace(small_architecture(), activation="relu")},
         {"files": {**MANIFEST.files, LAYOUT.weights: "1" * 64}},
         {"files": {**MANIFEST.files, "engines/x/model.bin": SHA}},
@@ -84,7 +84,7 @@ def test_timings_and_reports_are_not(changes: dict[str, Any]) -> None:
 
 def test_an_operating_point_that_does_not_fit_is_refused() -> None:
     with pytest.raises(DataError, match="outside 0 … 1"):
-        replace(MANIFEST, operating=OperatingPoint(thresholds={"spam": 7.0}))
+        replace(MANIFEST, operating=OperatingPoint(thresholds={"abuse": 7.0}))
 
 
 def test_an_older_manifest_without_an_operating_point_is_plain() -> None:
