@@ -24,6 +24,7 @@ class CheckAnswer(BaseModel):
     truncated: bool
     tokens: int
     tokens_total: int
+    labels: list[str] | None = None
     windows: int | None = None
     stage: str | None = None
     degraded: bool | None = None

@@ -28,6 +28,8 @@ class Details(BaseModel):
     """The labels of one text, how much of it was read, and which stage answered."""
 
     predictions: list[Ranked]
+    label: str
+    labels: list[str]
     truncated: bool
     tokens: int
     tokens_total: int
@@ -94,6 +96,8 @@ def _add_details(answered: Answered, rows: list[Row]) -> list[dict[str, object]]
     return [
         {
             "predictions": row,
+            "label": prediction.label,
+            "labels": list(prediction.labels),
             "truncated": prediction.truncated,
             "tokens": prediction.tokens,
             "tokens_total": prediction.tokens_total,
