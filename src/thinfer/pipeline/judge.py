@@ -11,9 +11,11 @@ import numpy as np
 
 from thinfer.core.codec import to_json
 from thinfer.pipeline.candidate import Candidate
+from thinfer.pipeline.evidence import EvidenceFile, EvidenceHead, answer
 from thinfer.pipeline.job import Answers, Job
 from thinfer.quality.floor import Floor
-from thinfer.quality.verdict import Verdict, judge, overall
+from thinfer.quality.proof import judge_floors
+from thinfer.quality.verdict import Verdict, overall
 
 __all__ = ["Judgement", "describe_floor", "judge_on_test"]
 
@@ -27,14 +29,15 @@ class Judgement:
         floors: each floor with its verdict, as JSON.
         original: int64 `[test rows]`, the original's answers.
         chosen: int64 `[test rows]`, the chosen candidate's answers.
+        evidence: the rows that the verdicts rest on.
         entry: the line for the log of judgements.
-        warnings: what the reader should know of the floors.
     """
 
     verdict: str
     floors: tuple[Mapping[str, Any], ...]
     original: Answers
     chosen: Answers
+    evidence: EvidenceFile
     entry: Mapping[str, Any]
 
 
@@ -49,25 +52,15 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
     Returns:
         The verdicts, and the answers that they rest on.
     """
-    answers = []
-    with job.progress.task("judging on test", 2) as advance:
-        for candidate in (original, chosen):
-            runner = candidate.open(job.threads)
-            answers.append(runner.run_set(job.sets.test).argmax(axis=1))
-            runner.close()
-            advance(1)
-    before, after = answers
-    verdicts = [
-        judge(
-            floor,
-            truth=job.sets.test.truth,
-            original=before,
-            candidate=after,
-            labels=job.labels,
-            rng=job.rng(),
-        )
-        for floor in job.floors
-    ]
+    evidence = _collect(job, original, chosen)
+    verdicts = judge_floors(
+        job.floors,
+        truth=evidence.truth,
+        original=evidence.original,
+        candidate=evidence.chosen,
+        labels=job.labels,
+        seed=evidence.head.seed,
+    )
     floors = tuple(
         describe_floor(floor, item) for floor, item in zip(job.floors, verdicts, strict=True)
     )
@@ -75,17 +68,45 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
     return Judgement(
         verdict=verdict,
         floors=floors,
-        original=before,
-        chosen=after,
+        original=evidence.original,
+        chosen=evidence.chosen,
+        evidence=evidence,
         entry={
             "test_digest": job.sets.test.corpus.digest,
             "n": len(job.sets.test),
             "candidate": chosen.name,
             "verdict": verdict,
             "floors": [floor.expr for floor in job.floors],
+            "answers": evidence.answers_digest,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "by": "compress",
         },
+    )
+
+
+def _collect(job: Job, original: Candidate, chosen: Candidate) -> EvidenceFile:
+    """Let both answer `test`."""
+    test, logits = job.sets.test, []
+    with job.progress.task("judging on test", 2) as advance:
+        for candidate in (original, chosen):
+            runner = candidate.open(job.threads)
+            logits.append(runner.run_set(test))
+            runner.close()
+            advance(1)
+    return EvidenceFile(
+        head=EvidenceHead(
+            labels=job.labels.names,
+            normal_label=job.labels.normal,
+            floors=tuple(floor.expr for floor in job.floors),
+            seed=job.request.seed,
+            test_digest=test.corpus.digest,
+        ),
+        rows=np.asarray(test.corpus.rows, dtype=np.int64),
+        truth=test.truth,
+        original=answer(logits[0]),
+        chosen=answer(logits[1]),
+        original_logits=logits[0],
+        chosen_logits=logits[1],
     )
 
 

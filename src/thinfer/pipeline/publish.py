@@ -15,6 +15,7 @@ from thinfer.nn.checkpoint import Checkpoint
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.card import write_card
 from thinfer.pipeline.coarse import warn_about_coarse_dev
+from thinfer.pipeline.evidence import encode_evidence
 from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import Judgement
@@ -104,6 +105,7 @@ def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: floa
                 "verdict": result["verdict"],
                 "is_best_so_far": result["is_best_so_far"],
                 "n": len(job.sets.test),
+                "seed": job.request.seed,
                 "metrics": result["chosen"]["metrics"],
                 "judgements": result["judgements"],
             },
@@ -111,6 +113,7 @@ def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: floa
             seed=job.request.seed,
             documents={
                 LAYOUT.profile: profile_candidate(job, chosen),
+                LAYOUT.evidence: encode_evidence(outcome.judgement.evidence),
                 "report.json": json.dumps(result, ensure_ascii=False, indent=2).encode(),
                 "report.html": render_report(result).encode(),
                 "README.md": write_card(result).encode(),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thinfer.bundle import LAYOUT, Bundle, open_bundle
 from thinfer.compress.state import State
@@ -27,12 +28,15 @@ from thinfer.measure.timing import time_interleaved
 from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.candidate import Candidate, Form, describe_candidate
 from thinfer.pipeline.data import LabelledSet, head, label_corpus
+from thinfer.pipeline.evidence import EvidenceFile, answer, encode_evidence
 from thinfer.pipeline.finish import BundleParts, assemble_bundle
 from thinfer.pipeline.judge import describe_floor
+from thinfer.pipeline.reproof import read_evidence
 from thinfer.quality.floor import parse_floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import measure_quality
-from thinfer.quality.verdict import judge, overall
+from thinfer.quality.proof import judge_floors
+from thinfer.quality.verdict import overall
 from thinfer.text.corpus import Corpus
 from thinfer.text.tokenizer import Tokenizer
 
@@ -73,7 +77,7 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
 
     Returns:
         `bundle`, `verdict`, `floors`, `chosen`, `candidates`, `metrics`, `n`, `test_digest`,
-        `is_rewritten`.
+        `is_rewritten`, `has_evidence`.
 
     Raises:
         EngineError: no engine here answers as the bundle does.
@@ -93,20 +97,23 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
             what = "no engine here answers as the bundle does"
             raise EngineError(what, do="run `thinfer verify` on the bundle")
         chosen = max(sound, key=lambda item: float(item.facts["texts_per_second"]))
-        verdict, floors, answers = _judge(report, part, before, chosen, labels, threads, request)
+        logits = _run(chosen, part, threads)
+        verdict, floors = _judge(report, part, before, answer(logits), labels, request.seed)
+        evidence = _renew_evidence(bundle, floors, logits, request.seed)
         result = {
             "bundle": str(request.bundle),
             "verdict": verdict,
             "floors": floors,
             "chosen": chosen.facts,
             "candidates": [item.facts for item in candidates],
-            "metrics": to_json(measure_quality(part.truth, answers, labels)),
+            "metrics": to_json(measure_quality(part.truth, answer(logits), labels)),
             "n": len(part),
             "test_digest": part.corpus.digest,
             "is_rewritten": verdict != "broken",
+            "has_evidence": evidence is not None,
         }
         if result["is_rewritten"]:
-            _rewrite(bundle, state, chosen, result, request, threads)
+            _rewrite(bundle, state, chosen, result, request, threads, evidence)
         return result
 
 
@@ -235,32 +242,40 @@ def _time(
         item.facts["texts_per_second"] = len(sample) / samples[item.name].median_s
 
 
+def _run(chosen: Candidate, part: LabelledSet, threads: int) -> NDArray[np.float32]:
+    runner = chosen.open(threads)
+    logits = runner.run_set(part)
+    runner.close()
+    return logits
+
+
 def _judge(
     report: Mapping[str, Any],
     part: LabelledSet,
-    before: Any,  # noqa: ANN401 - int64 [rows]
-    chosen: Candidate,
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
     labels: LabelSet,
-    threads: int,
-    request: TuneRequest,
-) -> tuple[str, list[dict[str, Any]], Any]:
-    runner = chosen.open(threads)
-    after = runner.run_set(part).argmax(axis=1)
-    runner.close()
+    seed: int,
+) -> tuple[str, list[dict[str, Any]]]:
     floors = [parse_floor(body["expr"], labels) for body in report["floors"]]
-    verdicts = [
-        judge(
-            floor,
-            truth=part.truth,
-            original=before,
-            candidate=after,
-            labels=labels,
-            rng=np.random.default_rng(request.seed),
-        )
-        for floor in floors
-    ]
+    rows = {"truth": part.truth, "original": before, "candidate": after}
+    verdicts = judge_floors(floors, **rows, labels=labels, seed=seed)
     told = [describe_floor(floor, item) for floor, item in zip(floors, verdicts, strict=True)]
-    return overall(verdicts), told, after
+    return overall(verdicts), told
+
+
+def _renew_evidence(
+    bundle: Bundle, floors: Sequence[Mapping[str, Any]], logits: NDArray[np.float32], seed: int
+) -> EvidenceFile | None:
+    """Put the chosen engine's answers in place of the old ones; None where there was no evidence.
+
+    The original is not at hand: its logits are those that `compress` wrote down.
+    """
+    if LAYOUT.evidence not in bundle.manifest.files:
+        return None
+    old = read_evidence(bundle)
+    head = replace(old.head, floors=tuple(item["expr"] for item in floors), seed=seed)
+    return replace(old, head=head, chosen=answer(logits), chosen_logits=logits)
 
 
 def _rewrite(
@@ -270,6 +285,7 @@ def _rewrite(
     result: Mapping[str, Any],
     request: TuneRequest,
     threads: int,
+    evidence: EvidenceFile | None,
 ) -> None:
     old = dict(bundle.manifest.quality)
     entry = {
@@ -280,17 +296,22 @@ def _rewrite(
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "by": "tune",
     }
+    if evidence is not None:
+        entry["answers"] = evidence.answers_digest
     quality = {
         **old,
         "verdicts": result["floors"],
         "verdict": result["verdict"],
         "metrics": result["metrics"],
+        "seed": request.seed,
         "judgements": [*old.get("judgements", ()), entry],
     }
     names = (LAYOUT.report, LAYOUT.report_page, LAYOUT.card, LAYOUT.profile)
     documents = {
         name: (bundle.path / name).read_bytes() for name in names if (bundle.path / name).exists()
     }
+    if evidence is not None:
+        documents[LAYOUT.evidence] = encode_evidence(evidence)
     assemble_bundle(
         request.bundle,
         BundleParts(

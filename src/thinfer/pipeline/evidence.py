@@ -1,0 +1,180 @@
+"""`evidence.parquet`: what a verdict rests on, row by row, without any text.
+
+One row a judged row of the test file, in the file's order. Columns: `row` (int64, number of the
+data row, from 0), `truth`, `original`, `chosen` (label names), `original_logits`, `chosen_logits`
+(lists of float32, in the order of the labels). The file's metadata holds, under the key
+`thinfer.evidence`, an `EvidenceHead` as JSON. Readers leave columns that they do not know alone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.core.codec import from_json, to_json
+from thinfer.core.digest import sha256_bytes
+from thinfer.core.optional import require
+from thinfer.errors import DataError
+from thinfer.quality.labels import LabelSet
+
+__all__ = ["EvidenceFile", "EvidenceHead", "answer", "decode_evidence", "encode_evidence"]
+
+Classes = NDArray[np.int64]
+Logits = NDArray[np.float32]
+
+_KEY = b"thinfer.evidence"
+_NAMES = ("truth", "original", "chosen")
+_SCORES = ("original_logits", "chosen_logits")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceHead:
+    """What the rows were judged by.
+
+    Attributes:
+        labels: names of the classes, in the order of the logits.
+        normal_label: the label that is no finding, if there is one.
+        floors: expressions.
+        seed: of the resampling.
+        test_digest: of the judged rows (`Corpus.digest`).
+    """
+
+    KIND: ClassVar[str] = "thinfer.evidence"
+    VERSION: ClassVar[int] = 1
+
+    labels: tuple[str, ...]
+    normal_label: str | None
+    floors: tuple[str, ...]
+    seed: int
+    test_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EvidenceFile:
+    """What a verdict rests on.
+
+    Attributes:
+        head: floors, labels, seed, test set.
+        rows: int64 `[rows]`, numbers of the rows in the test file.
+        truth: int64 `[rows]`, classes.
+        original: int64 `[rows]`, the original's answers.
+        chosen: int64 `[rows]`, the judged candidate's answers.
+        original_logits: float32 `[rows, classes]`.
+        chosen_logits: float32 `[rows, classes]`.
+    """
+
+    head: EvidenceHead
+    rows: Classes
+    truth: Classes
+    original: Classes
+    chosen: Classes
+    original_logits: Logits
+    chosen_logits: Logits
+
+    @property
+    def labels(self) -> LabelSet:
+        """The classes."""
+        return LabelSet(self.head.labels, normal=self.head.normal_label)
+
+    @property
+    def answers_digest(self) -> str:
+        """Names what was judged: 16 hex digits that change with any answer of the candidate."""
+        return sha256_bytes(self.chosen.astype("<i8").tobytes())[:16]
+
+
+def answer(logits: Logits) -> Classes:
+    """Give the answers that logits mean, int64 `[rows]`.
+
+    Args:
+        logits: float32 `[rows, classes]`.
+    """
+    return logits.argmax(axis=1).astype(np.int64)
+
+
+def encode_evidence(evidence: EvidenceFile) -> bytes:
+    """Give the bytes of the file; the same evidence gives the same bytes.
+
+    Args:
+        evidence: what to write.
+
+    Raises:
+        EngineError: pyarrow is not installed.
+    """
+    arrow, parquet = require("pyarrow"), require("pyarrow.parquet")
+    names = evidence.head.labels
+    columns: dict[str, Any] = {"row": arrow.array(evidence.rows, type=arrow.int64())}
+    for column in _NAMES:
+        told = [names[code] for code in getattr(evidence, column).tolist()]
+        columns[column] = arrow.array(told, type=arrow.string())
+    for column in _SCORES:
+        scores = getattr(evidence, column)  # [rows, classes]
+        flat = arrow.array(scores.reshape(-1), type=arrow.float32())
+        starts = np.arange(len(scores) + 1, dtype=np.int32) * scores.shape[1]
+        columns[column] = arrow.ListArray.from_arrays(arrow.array(starts), flat)
+    head = json.dumps(to_json(evidence.head), ensure_ascii=False, sort_keys=True)
+    table = arrow.table(columns).replace_schema_metadata({_KEY: head.encode()})
+    sink = io.BytesIO()
+    parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decode_evidence(raw: bytes) -> EvidenceFile:
+    """Read the bytes of the file.
+
+    Args:
+        raw: of `evidence.parquet`.
+
+    Returns:
+        The evidence; its parts fit together.
+
+    Raises:
+        DataError: it is no such file, a column is missing, or its parts do not fit together.
+        EngineError: pyarrow is not installed.
+    """
+    arrow, parquet = require("pyarrow"), require("pyarrow.parquet")
+    try:
+        table = parquet.read_table(arrow.BufferReader(raw))
+        body = json.loads((table.schema.metadata or {}).get(_KEY, b"null"))
+    except (OSError, ValueError, arrow.ArrowException) as error:
+        what = "the evidence cannot be read"
+        raise DataError(what, expected="a Parquet file", got=str(error)[:200]) from error
+    head = from_json(EvidenceHead, body)
+    wanted = ("row", *_NAMES, *_SCORES)
+    missing = [name for name in wanted if name not in table.column_names]
+    if missing or not table.num_rows:
+        what = "the evidence lacks what a judgement needs"
+        got = f"{table.num_rows} rows, columns {table.column_names}"
+        raise DataError(what, expected=f"columns {list(wanted)} and a row", got=got)
+    labels = LabelSet(head.labels, normal=head.normal_label)
+    lists = {name: table.column(name).to_pylist() for name in wanted}
+    return EvidenceFile(
+        head=head,
+        rows=np.asarray(_checked(lists["row"], int, "row"), dtype=np.int64),
+        **{name: labels.align(_checked(lists[name], str, name)) for name in _NAMES},
+        **{name: _read_scores(lists[name], name, len(labels)) for name in _SCORES},
+    )
+
+
+def _checked(values: Sequence[Any], kind: type, name: str) -> Any:  # noqa: ANN401 - a list of that kind
+    if not all(isinstance(value, kind) for value in values):
+        what = f"the column '{name}' of the evidence is not what it should be"
+        raise DataError(what, expected=f"{kind.__name__} in every row")
+    return values
+
+
+def _read_scores(lists: Sequence[Any], name: str, classes: int) -> Logits:
+    good = all(isinstance(item, list) and len(item) == classes for item in lists)
+    if not good or any(value is None for item in lists for value in item):
+        what = f"the column '{name}' of the evidence is not what it should be"
+        raise DataError(what, expected=f"{classes} numbers in every row")
+    try:
+        return np.asarray(lists, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        what = f"the column '{name}' of the evidence holds no numbers"
+        raise DataError(what, got=str(error)[:100]) from error
