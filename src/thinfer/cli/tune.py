@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thinfer.cli.output import Output, format_table
+from thinfer.cli.remembered import LOG_HELP, find_judgement_log
 
 __all__ = ["command"]
 
@@ -21,6 +22,7 @@ def command(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Name of the label column.")] = None,
+    judgement_log: Annotated[Path | None, typer.Option(help=LOG_HELP)] = None,
     *,
     output: Output,
 ) -> None:
@@ -41,6 +43,7 @@ def command(
         if calibrate is None
         else read_corpus(calibrate, text_column=text_column, need_labels=False),
         threads=threads,
+        judgement_log=find_judgement_log(judgement_log),
     )
     result = tune(request, progress=output.progress, clock=SystemClock())
     rows = [
@@ -48,9 +51,9 @@ def command(
         for item in result["candidates"]
     ]
     table = format_table(("form", "texts per second", "agreement", "refused"), rows)
-    output.result(
-        result, f"{table}\n\nchosen {result['chosen']['name']}, verdict {result['verdict']}"
-    )
+    notes = "".join(f"note: {text}\n" for text in result["warnings"])
+    chosen = f"chosen {result['chosen']['name']}, verdict {result['verdict']}"
+    output.result(result, f"{table}\n\n{notes}{chosen}")
     if result["verdict"] == "broken":
         what = "the fastest engine here breaks a floor; the bundle was left as it is"
         raise QualityError(what, do="serve it with its stored engine, or compress on this machine")

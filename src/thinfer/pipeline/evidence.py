@@ -23,7 +23,14 @@ from thinfer.core.optional import require
 from thinfer.errors import DataError
 from thinfer.quality.labels import LabelSet
 
-__all__ = ["EvidenceFile", "EvidenceHead", "answer", "decode_evidence", "encode_evidence"]
+__all__ = [
+    "EvidenceFile",
+    "EvidenceHead",
+    "answer",
+    "decode_evidence",
+    "digest_answers",
+    "encode_evidence",
+]
 
 Classes = NDArray[np.int64]
 Logits = NDArray[np.float32]
@@ -82,11 +89,6 @@ class EvidenceFile:
         """The classes."""
         return LabelSet(self.head.labels, normal=self.head.normal_label)
 
-    @property
-    def answers_digest(self) -> str:
-        """Names what was judged: 16 hex digits that change with any answer of the candidate."""
-        return sha256_bytes(self.chosen.astype("<i8").tobytes())[:16]
-
 
 def answer(logits: Logits) -> Classes:
     """Give the answers that logits mean, int64 `[rows]`.
@@ -95,6 +97,15 @@ def answer(logits: Logits) -> Classes:
         logits: float32 `[rows, classes]`.
     """
     return logits.argmax(axis=1).astype(np.int64)
+
+
+def digest_answers(answers: Classes) -> str:
+    """Give a name of what was judged: 16 hex digits that change with any answer.
+
+    Args:
+        answers: int64 `[rows]`.
+    """
+    return sha256_bytes(answers.astype("<i8").tobytes())[:16]
 
 
 def encode_evidence(evidence: EvidenceFile) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from thinfer.core.codec import to_json
 from thinfer.pipeline.candidate import Candidate
-from thinfer.pipeline.evidence import EvidenceFile, EvidenceHead, answer
+from thinfer.pipeline.evidence import EvidenceFile, EvidenceHead, answer, digest_answers
 from thinfer.pipeline.job import Answers, Job
 from thinfer.quality.floor import Floor
 from thinfer.quality.proof import judge_floors
@@ -77,7 +77,7 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
             "candidate": chosen.name,
             "verdict": verdict,
             "floors": [floor.expr for floor in job.floors],
-            "answers": evidence.answers_digest,
+            "answers": digest_answers(evidence.chosen),
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "by": "compress",
         },

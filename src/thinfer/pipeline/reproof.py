@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thinfer.bundle import LAYOUT, Bundle
 from thinfer.core.codec import to_json
@@ -19,7 +20,7 @@ from thinfer.quality.labels import LabelSet
 from thinfer.quality.proof import Proof, prove
 from thinfer.text.corpus import Corpus
 
-__all__ = ["read_evidence", "verify_evidence"]
+__all__ = ["read_evidence", "renew_evidence", "verify_evidence"]
 
 _FIGURES = (
     "verdict", "original", "value", "limit", "interval", "rows_needed", "losses", "gains", "trials",
@@ -51,6 +52,33 @@ def read_evidence(bundle: Bundle) -> EvidenceFile:
         )
     with at(file=LAYOUT.evidence):
         return decode_evidence((bundle.path / LAYOUT.evidence).read_bytes())
+
+
+def renew_evidence(
+    bundle: Bundle,
+    chosen_logits: NDArray[np.float32],
+    *,
+    floors: Sequence[Mapping[str, Any]],
+    seed: int,
+) -> EvidenceFile | None:
+    """Give a bundle's evidence with another engine's answers in place of the judged ones.
+
+    The original is not at hand: its logits are those that `compress` wrote down.
+
+    Args:
+        bundle: opened.
+        chosen_logits: float32 `[rows, classes]`, on the rows of the evidence.
+        floors: each with `expr`, as they were judged now.
+        seed: of the resampling, now.
+
+    Returns:
+        The evidence; None where the bundle has none.
+    """
+    if LAYOUT.evidence not in bundle.manifest.files:
+        return None
+    old = read_evidence(bundle)
+    head = replace(old.head, floors=tuple(item["expr"] for item in floors), seed=seed)
+    return replace(old, head=head, chosen=answer(chosen_logits), chosen_logits=chosen_logits)
 
 
 def verify_evidence(bundle: Bundle, data: Corpus | None = None) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,11 @@ from thinfer.measure.timing import time_interleaved
 from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.candidate import Candidate, Form, describe_candidate
 from thinfer.pipeline.data import LabelledSet, head, label_corpus
-from thinfer.pipeline.evidence import EvidenceFile, answer, encode_evidence
+from thinfer.pipeline.evidence import EvidenceFile, answer, digest_answers, encode_evidence
 from thinfer.pipeline.finish import BundleParts, assemble_bundle
 from thinfer.pipeline.judge import describe_floor
-from thinfer.pipeline.reproof import read_evidence
+from thinfer.pipeline.judgements import log_judgement
+from thinfer.pipeline.reproof import renew_evidence
 from thinfer.quality.floor import parse_floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import measure_quality
@@ -56,6 +57,7 @@ class TuneRequest:
         calibrate: text that fixes the input ranges of INT8; the test texts when absent.
         threads: threads of one call.
         seed: of the golden sequences and of resampling.
+        judgement_log: where judgements are remembered between runs; None = nowhere.
     """
 
     bundle: Path
@@ -63,6 +65,7 @@ class TuneRequest:
     calibrate: Corpus | None = None
     threads: int | None = None
     seed: int = 0
+    judgement_log: Path | None = None
 
 
 def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
 
     Returns:
         `bundle`, `verdict`, `floors`, `chosen`, `candidates`, `metrics`, `n`, `test_digest`,
-        `is_rewritten`, `has_evidence`.
+        `is_rewritten`, `has_evidence`, `test_use`, `warnings`.
 
     Raises:
         EngineError: no engine here answers as the bundle does.
@@ -99,7 +102,19 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
         chosen = max(sound, key=lambda item: float(item.facts["texts_per_second"]))
         logits = _run(chosen, part, threads)
         verdict, floors = _judge(report, part, before, answer(logits), labels, request.seed)
-        evidence = _renew_evidence(bundle, floors, logits, request.seed)
+        evidence = renew_evidence(bundle, logits, floors=floors, seed=request.seed)
+        entry = {
+            "test_digest": part.corpus.digest,
+            "n": len(part),
+            "candidate": chosen.name,
+            "verdict": verdict,
+            "floors": [floor["expr"] for floor in floors],
+            "answers": digest_answers(answer(logits)),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "by": "tune",
+        }
+        older = bundle.manifest.quality.get("judgements", ())
+        use = log_judgement(request.judgement_log, entry, known=older)
         result = {
             "bundle": str(request.bundle),
             "verdict": verdict,
@@ -111,9 +126,11 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
             "test_digest": part.corpus.digest,
             "is_rewritten": verdict != "broken",
             "has_evidence": evidence is not None,
+            "test_use": use.to_json(),
+            "warnings": list(use.warnings),
         }
         if result["is_rewritten"]:
-            _rewrite(bundle, state, chosen, result, request, threads, evidence)
+            _rewrite(bundle, state, chosen, result, request, threads, entry, evidence)
         return result
 
 
@@ -264,20 +281,6 @@ def _judge(
     return overall(verdicts), told
 
 
-def _renew_evidence(
-    bundle: Bundle, floors: Sequence[Mapping[str, Any]], logits: NDArray[np.float32], seed: int
-) -> EvidenceFile | None:
-    """Put the chosen engine's answers in place of the old ones; None where there was no evidence.
-
-    The original is not at hand: its logits are those that `compress` wrote down.
-    """
-    if LAYOUT.evidence not in bundle.manifest.files:
-        return None
-    old = read_evidence(bundle)
-    head = replace(old.head, floors=tuple(item["expr"] for item in floors), seed=seed)
-    return replace(old, head=head, chosen=answer(logits), chosen_logits=logits)
-
-
 def _rewrite(
     bundle: Bundle,
     state: State,
@@ -285,25 +288,17 @@ def _rewrite(
     result: Mapping[str, Any],
     request: TuneRequest,
     threads: int,
+    entry: Mapping[str, Any],
     evidence: EvidenceFile | None,
 ) -> None:
     old = dict(bundle.manifest.quality)
-    entry = {
-        "test_digest": result["test_digest"],
-        "n": result["n"],
-        "candidate": chosen.name,
-        "verdict": result["verdict"],
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "by": "tune",
-    }
-    if evidence is not None:
-        entry["answers"] = evidence.answers_digest
     quality = {
         **old,
         "verdicts": result["floors"],
         "verdict": result["verdict"],
         "metrics": result["metrics"],
         "seed": request.seed,
+        "test_use": result["test_use"],
         "judgements": [*old.get("judgements", ()), entry],
     }
     names = (LAYOUT.report, LAYOUT.report_page, LAYOUT.card, LAYOUT.profile)
