@@ -91,6 +91,7 @@ def make_fake_bundle(
     max_length: int = 24,
     normal_label: str | None = None,
     multi_label: bool = False,
+    floors: Sequence[str] = (),
 ) -> Bundle:
     """Write a bundle that the fake engine runs.
 
@@ -107,6 +108,7 @@ def make_fake_bundle(
         problem_type="multi_label_classification" if multi_label else "single_label_classification",
         max_length=max_length,
         pad_id=PAD,
+        quality={"floors": list(floors)} if floors else {},
         engines=(
             EngineEntry(
                 name="fake",

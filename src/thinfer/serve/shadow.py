@@ -15,6 +15,7 @@ import numpy as np
 from thinfer.errors import OverloadError, ThinferError
 from thinfer.serve.errors import TooManyTextsError
 from thinfer.serve.fleet import Fleet
+from thinfer.serve.floors import Sighting, text_key
 from thinfer.serve.observe import Metrics
 from thinfer.serve.ticket import Logits
 from thinfer.serve.version import Version
@@ -78,7 +79,11 @@ class Shadow:
         encode = functools.partial(
             other.classifier.tokenizer.encode, tuple(texts), pairs, long_text=long_text
         )
-        work = self._compare(other, tested, encode, best)
+        keys = [
+            text_key(text, None if pairs is None else pairs[place])
+            for place, text in enumerate(texts)
+        ]
+        work = self._compare(other, tested, encode, best, keys)
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -95,6 +100,7 @@ class Shadow:
         tested: Version,
         encode: Callable[[], Encoding],
         best: list[str],
+        keys: list[bytes],
     ) -> None:
         count = self._metrics.shadow.labels
         with other.hold():
@@ -116,4 +122,6 @@ class Shadow:
         differed = sum(a != b for a, b in zip(best, labels, strict=True))
         count(tested.name, "agreed").inc(len(best) - differed)
         count(tested.name, "differed").inc(differed)
-        self._fleet.note_comparison(tested.name, differed=differed, texts=len(best))
+        sides = (best, labels) if other is tested else (labels, best)  # current first
+        seen = [Sighting(*item) for item in zip(keys, *sides, strict=True)]
+        self._fleet.note_comparison(tested.name, seen)
