@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from thinfer.quality.sequential import RateWatch
-from thinfer.serve.floors import FloorWatch, Sighting
 from thinfer.serve.arms import ArmLimits, ArmRecord, judge_arm
+from thinfer.serve.floors import FloorWatch, Sighting
 
 LIMITS = ArmLimits(min_agreement=0.95, max_slowdown=3.0)
 
