@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -166,7 +167,6 @@ def _against_manifest(bundle: Bundle, evidence: EvidenceFile, proof: Proof) -> I
     facts = (
         ("labels", list(manifest.labels), list(head.labels)),
         ("normal label", manifest.normal_label, head.normal_label),
-        ("floors", [item["expr"] for item in quality.get("verdicts", ())], list(head.floors)),
         ("seed", quality.get("seed"), head.seed),
         ("rows", quality.get("n"), len(evidence.rows)),
         ("test digest", last.get("test_digest"), head.test_digest),
@@ -180,34 +180,41 @@ def _against_manifest(bundle: Bundle, evidence: EvidenceFile, proof: Proof) -> I
 
 def _against_report(bundle: Bundle, evidence: EvidenceFile, proof: Proof) -> Iterator[_Pair]:
     """What `compress` reported; after `tune` only the original is still the same one."""
-    if LAYOUT.report not in bundle.manifest.files:
+    report = _read_report(bundle)
+    if "answers" not in report:
         return
-    report = json.loads((bundle.path / LAYOUT.report).read_text(encoding="utf-8"))
-    answers = report.get("answers")
-    if answers is None:
-        return
-    is_tuned = bundle.manifest.quality["judgements"][-1].get("by") == "tune"
+    judgements = bundle.manifest.quality.get("judgements") or [{}]
+    is_tuned = judgements[-1].get("by") == "tune"
     sides = ("original",) if is_tuned else ("original", "chosen")
     columns = {"rows": evidence.rows, **{side: getattr(evidence, side) for side in sides}}
     for field, found in columns.items():
-        told, got = answers[field], found.tolist()
+        told, got = report["answers"].get(field) or [], found.tolist()
         # As one figure: which rows differ is in the file, and the message stays short.
-        differ = (
-            len(told)
-            if len(told) != len(got)
-            else sum(a != b for a, b in zip(told, got, strict=True))
-        )
-        yield _Pair(
-            where=LAYOUT.report, of="its answers", field=f"{field} that differ", told=0, got=differ
-        )
+        differ = abs(len(told) - len(got)) + sum(map(operator.ne, told, got))
+        field = f"{field} that differ"
+        yield _Pair(where=LAYOUT.report, of="its answers", field=field, told=0, got=differ)
     for side in sides:
-        yield from _metrics(LAYOUT.report, side, report[side]["metrics"], proof)
+        told = report.get(side, {}).get("metrics")
+        yield from _metrics(LAYOUT.report, side, told, proof)
     if not is_tuned:
-        yield from _floors(LAYOUT.report, report["floors"], proof)
+        yield from _floors(LAYOUT.report, report.get("floors") or (), proof)
+
+
+def _read_report(bundle: Bundle) -> Mapping[str, Any]:
+    if LAYOUT.report not in bundle.manifest.files:
+        return {}
+    try:
+        body = json.loads((bundle.path / LAYOUT.report).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        what = f"{LAYOUT.report} is not JSON"
+        raise DataError(what, got=str(error)[:100]) from error
+    return dict(body) if isinstance(body, dict) else {}
 
 
 def _floors(where: str, told: Sequence[Mapping[str, Any]], proof: Proof) -> Iterator[_Pair]:
-    for item, verdict in zip(told, proof.floors, strict=True):
+    names, exprs = [item.get("expr") for item in told], [item.expr for item in proof.floors]
+    yield _Pair(where=where, of="the judgement", field="floors", told=names, got=exprs)
+    for item, verdict in zip(told, proof.floors, strict=False):  # the pair above tells of more
         found = to_json(verdict)
         for field in _FIGURES:
             of = f"the floor '{verdict.expr}'"
@@ -217,11 +224,13 @@ def _floors(where: str, told: Sequence[Mapping[str, Any]], proof: Proof) -> Iter
 def _metrics(
     where: str, side: str, told: Mapping[str, Any] | None, proof: Proof
 ) -> Iterator[_Pair]:
-    for field, got in to_json(getattr(proof, side)).items():
-        if told is None or field not in told:
-            continue  # a figure that another version of thinfer has added
-        of = f"the {side} model on test"
-        yield _Pair(where=where, of=of, field=field, told=told[field], got=got)
+    of, found = f"the {side} model on test", to_json(getattr(proof, side))
+    if not told:
+        yield _Pair(where=where, of=of, field="metrics", told=None, got=found)
+        return
+    for field, got in found.items():
+        if field in told:  # else it is a figure that a later version of thinfer has added
+            yield _Pair(where=where, of=of, field=field, told=told[field], got=got)
 
 
 def _check_data(evidence: EvidenceFile, data: Corpus, labels: LabelSet) -> None:

@@ -214,18 +214,24 @@ class Fleet:
                 if version.name != name:
                     what = "the bundle is another one by now"
                     raise BundleRefusedError(what, expected=name, got=version.name)
-        before = self.router.current
+        before, watched = self.router.current, self._watched()
         self.router.restore(
             state["current"],
             previous=state["previous"],
             split=state["split"],
             shadow=state["shadow"],
         )
+        if self._watched() - watched:
+            self._watch.start_anew()  # with a new arm or shadow, as where the operator asked for it
         if self.router.current is not before:
             self._watch.start_trial(self.router.current.name)
         for name in set(self.router.loaded) - set(state["loaded"]):
             self.unload(name)
         self._tell_metrics()
+
+    def _watched(self) -> set[str | None]:
+        """The versions that answer or see texts."""
+        return {*self.router.split, name_of(self.router.shadow)}
 
     async def _take_in(self, path: Path) -> Version:
         """Give a loaded version of the bundle that has answered its own probe."""

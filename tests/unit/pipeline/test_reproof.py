@@ -129,6 +129,8 @@ def altered(body: Any, path: tuple[str | int, ...], value: object) -> Any:  # no
         (("n",), 299, "the judgement: rows"),
         (("seed",), 12, "the judgement: seed"),
         (("judgements", 0, "test_digest"), "00", "the judgement: test digest"),
+        (("metrics",), None, "the chosen model on test: metrics"),
+        (("verdicts",), [], "the judgement: floors"),
         (("metrics", "accuracy"), 0.99, "the chosen model on test: accuracy"),
         (("metrics", "recall", "spam"), 1.0, "the chosen model on test: recall"),
         (("verdicts", 0, "losses"), 0, "the floor 'flagged_recall>=90%': losses"),
@@ -159,6 +161,9 @@ def test_a_lie_of_the_manifest_is_named(
         (("floors", 0, "verdict"), "proven", "the floor 'flagged_recall>=90%': verdict"),
         (("original", "metrics", "macro_f1"), 1.0, "the original model on test: macro_f1"),
         (("chosen", "metrics", "flag_rate"), 1.0, "the chosen model on test: flag_rate"),
+        (("chosen",), {}, "the chosen model on test: metrics"),
+        (("floors",), None, "the judgement: floors"),
+        (("answers", "rows"), None, "rows that differ"),
         (("answers", "chosen"), [0] * ROWS, "chosen that differ"),
         (("answers", "original"), [0], "original that differ"),
         (("answers", "rows", 3), 7, "rows that differ"),
@@ -172,6 +177,13 @@ def test_a_lie_of_the_report_is_named(
         verify_evidence(bundle)
     assert said in str(caught.value)
     assert LAYOUT.report in str(caught.value)
+
+
+def test_a_report_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    bundle = make(tmp_path)
+    update_manifest(bundle, bundle.manifest, files={LAYOUT.report: b"{"})
+    with pytest.raises(DataError, match="is not JSON"):
+        verify_evidence(open_bundle(bundle.path))
 
 
 def test_answers_that_are_not_those_of_their_logits_are_refused(tmp_path: Path) -> None:
