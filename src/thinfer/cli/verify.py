@@ -69,8 +69,10 @@ def _prove(
     from thinfer.pipeline.reproof import verify_evidence
     from thinfer.text.corpus import read_corpus
 
-    columns = {"text_column": text_column, "label_column": label_column}
-    return verify_evidence(bundle, None if data is None else read_corpus(data, **columns))
+    corpus = None
+    if data is not None:
+        corpus = read_corpus(data, text_column=text_column, label_column=label_column)
+    return verify_evidence(bundle, corpus)
 
 
 def _check(

@@ -96,7 +96,7 @@ def answer(logits: Logits) -> Classes:
     Args:
         logits: float32 `[rows, classes]`.
     """
-    return logits.argmax(axis=1).astype(np.int64)
+    return np.asarray(logits.argmax(axis=1), dtype=np.int64)
 
 
 def digest_answers(answers: Classes) -> str:
@@ -164,11 +164,16 @@ def decode_evidence(raw: bytes) -> EvidenceFile:
         raise DataError(what, expected=f"columns {list(wanted)} and a row", got=got)
     labels = LabelSet(head.labels, normal=head.normal_label)
     lists = {name: table.column(name).to_pylist() for name in wanted}
+    codes = {name: labels.align(_checked(lists[name], str, name)) for name in _NAMES}
+    scores = {name: _read_scores(lists[name], name, len(labels)) for name in _SCORES}
     return EvidenceFile(
         head=head,
         rows=np.asarray(_checked(lists["row"], int, "row"), dtype=np.int64),
-        **{name: labels.align(_checked(lists[name], str, name)) for name in _NAMES},
-        **{name: _read_scores(lists[name], name, len(labels)) for name in _SCORES},
+        truth=codes["truth"],
+        original=codes["original"],
+        chosen=codes["chosen"],
+        original_logits=scores["original_logits"],
+        chosen_logits=scores["chosen_logits"],
     )
 
 

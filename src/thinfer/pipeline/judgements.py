@@ -83,7 +83,7 @@ def _read(place: Path) -> list[Entry]:
     """Give the entries of a log; a line that is none, as after a full disk, is passed over."""
     if not place.exists():
         return []
-    found = []
+    found: list[Entry] = []
     for line in place.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             body = json.loads(line)

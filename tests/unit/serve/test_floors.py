@@ -33,10 +33,8 @@ def test_only_relative_floors_on_recall_are_watched(tmp_path: Path) -> None:
     )  # fmt: skip
     promised = manifest(tmp_path, *exprs)
     found = read_watches(promised, promised)
-    assert [(item.expr, item.rate.bound) for item in found] == [
-        ("flagged_recall>=99.5%", pytest.approx(0.005)),
-        ("recall[spam]>=98%", pytest.approx(0.02)),
-    ]
+    assert [item.expr for item in found] == ["flagged_recall>=99.5%", "recall[spam]>=98%"]
+    assert [item.rate.bound for item in found] == pytest.approx([0.005, 0.02])
 
 
 def test_a_packed_version_is_held_to_the_floors_of_the_current_one(tmp_path: Path) -> None:
