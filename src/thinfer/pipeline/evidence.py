@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,6 +37,7 @@ Logits = NDArray[np.float32]
 
 _KEY = b"thinfer.evidence"
 _NAMES = ("truth", "original", "chosen")
+_COLUMN = "column."
 _SCORES = ("original_logits", "chosen_logits")
 
 
@@ -74,6 +75,8 @@ class EvidenceFile:
         chosen: int64 `[rows]`, the judged candidate's answers.
         original_logits: float32 `[rows, classes]`.
         chosen_logits: float32 `[rows, classes]`.
+        columns: further columns of the test file that the judgement used, name → a string a row;
+            in the file they are named `column.NAME`.
     """
 
     head: EvidenceHead
@@ -83,6 +86,7 @@ class EvidenceFile:
     chosen: Classes
     original_logits: Logits
     chosen_logits: Logits
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def labels(self) -> LabelSet:
@@ -118,11 +122,12 @@ def encode_evidence(evidence: EvidenceFile) -> bytes:
         EngineError: pyarrow is not installed.
     """
     arrow, parquet = require("pyarrow"), require("pyarrow.parquet")
-    names = evidence.head.labels
     columns: dict[str, Any] = {"row": arrow.array(evidence.rows, type=arrow.int64())}
     for column in _NAMES:
-        told = [names[code] for code in getattr(evidence, column).tolist()]
+        told = _tell(getattr(evidence, column), evidence.labels)
         columns[column] = arrow.array(told, type=arrow.string())
+    for name, values in evidence.columns.items():
+        columns[_COLUMN + name] = arrow.array(values, type=arrow.string())
     for column in _SCORES:
         scores = getattr(evidence, column)  # [rows, classes]
         flat = arrow.array(scores.reshape(-1), type=arrow.float32())
@@ -164,7 +169,7 @@ def decode_evidence(raw: bytes) -> EvidenceFile:
         raise DataError(what, expected=f"columns {list(wanted)} and a row", got=got)
     labels = LabelSet(head.labels, normal=head.normal_label)
     lists = {name: table.column(name).to_pylist() for name in wanted}
-    codes = {name: labels.align(_checked(lists[name], str, name)) for name in _NAMES}
+    codes = {name: _read_answers(_checked(lists[name], str, name), labels) for name in _NAMES}
     scores = {name: _read_scores(lists[name], name, len(labels)) for name in _SCORES}
     return EvidenceFile(
         head=head,
@@ -174,7 +179,25 @@ def decode_evidence(raw: bytes) -> EvidenceFile:
         chosen=codes["chosen"],
         original_logits=scores["original_logits"],
         chosen_logits=scores["chosen_logits"],
+        columns={
+            name.removeprefix(_COLUMN): _checked(table.column(name).to_pylist(), str, name)
+            for name in table.column_names
+            if name.startswith(_COLUMN)
+        },
     )
+
+
+def _tell(codes: Classes, labels: LabelSet) -> list[str]:
+    return [labels.names[code] for code in codes.tolist()]
+
+
+def _read_answers(told: Sequence[str], labels: LabelSet) -> Classes:
+    """The inverse of `_tell`: labels match exactly, whatever they look like."""
+    unknown = sorted(set(told) - set(labels.names))
+    if unknown:
+        what = f"an answer of the evidence is no label: {unknown[0]!r}"
+        raise DataError(what, expected=f"one of {list(labels.names)}")
+    return np.asarray([labels.index(name) for name in told], dtype=np.int64)
 
 
 def _checked(values: Sequence[Any], kind: type, name: str) -> Any:  # noqa: ANN401 - a list of that kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,13 @@ def rewritten(**columns: Any) -> bytes:  # noqa: ANN401 - a column, or None for 
     return sink.getvalue()
 
 
+def test_columns_of_the_test_file_go_along() -> None:
+    values = ["comment", "post", "", "垃圾", "post", "a", "b"]
+    found = decode_evidence(encode_evidence(replace(make(), columns={"source": values})))
+    assert found.columns == {"source": values}
+    assert decode_evidence(encode_evidence(make())).columns == {}
+
+
 def test_a_further_column_is_left_alone() -> None:
     found = decode_evidence(rewritten(source=["comment"] * 7))
     np.testing.assert_array_equal(found.chosen, make().chosen)
@@ -86,7 +94,8 @@ def test_a_further_column_is_left_alone() -> None:
     ("columns", "said"),
     [
         ({"truth": None}, "lacks"),
-        ({"truth": ["unheard"] * 7}, "labels of the data"),
+        ({"truth": ["unheard"] * 7}, "is no label"),
+        ({"column.source": [1] * 7}, "'column.source'"),
         ({"truth": [None] * 7}, "'truth'"),
         ({"row": ["1"] * 7}, "'row'"),
         ({"chosen_logits": [[1.0, 2.0]] * 7}, "3 numbers"),
