@@ -19,6 +19,7 @@ from benchmarks.render_http import render_http
 from benchmarks.render_peers import render_quantise, render_students
 from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.render_reliability import render_reliability
+from benchmarks.render_watch import render_watch
 from benchmarks.settings import ROOT, make_parser, say, to_settings
 from benchmarks.tables import Body, facts, interval, mega, number, percent, table, times
 from thinfer.core.files import write_atomic
@@ -245,6 +246,7 @@ SECTIONS = (
     ("speed", "Engines, interleaved", _speed),
     ("services", "Beside the usual services", _services),
     ("http", "Services on the same ONNX file", render_http),
+    ("watch", "Stopping a version that breaks its floor in traffic", render_watch),
     ("reliability", "The reliability list, with figures", render_reliability),
 )
 

@@ -15,7 +15,7 @@ STEPS = (
     *("fit_teachers", "compress_sets", "repeat"),
     *("prune", "retrain", "family", "students", "quantise", "cascade"),
     *("parity", "agreement", "engines", "roofline", "sparse", "memory"),
-    *("speed", "services", "http", "render"),
+    *("speed", "services", "http", "watch", "render"),
 )
 
 

@@ -256,6 +256,15 @@ class Classifier:
             )
         ]
 
+    def name_answers(self, logits: Logits) -> list[tuple[str, ...]]:
+        """Give the labels of answers: one each, or for multi-label bundles any number.
+
+        Args:
+            logits: float32 `[texts, classes]`.
+        """
+        scores = self._scores(logits)
+        return self._held_labels(scores, self.decider.lead(scores))
+
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Logits:
         """Compute the logits of texts.
 

@@ -118,6 +118,41 @@ def test_the_bundle_opens_verifies_and_carries_its_report(capsys: Capture) -> No
     assert "onnxruntime" in {engine["name"] for engine in verified["engines"]}
 
 
+def test_the_verdict_comes_out_of_the_evidence_again(capsys: Capture) -> None:
+    run, task = small_run(), small_task()
+    words = ("verify", str(run.out), "--evidence")
+    proof = ask(capsys, *words, "--data", str(task.test))[0]["evidence"]
+    assert (proof["rows"], proof["verdict"]) == (ROWS[2], run.result["verdict"])
+    assert (proof["floors"], proof["is_data_checked"]) == (len(FLOORS), True)
+    assert main([*words, "--data", str(task.dev)]) == 3
+    assert "is not the test file" in capsys.readouterr().err
+    assert main(["verify", str(run.out), "--data", str(task.test)]) == 2
+    assert "--evidence" in capsys.readouterr().err
+
+
+def test_each_judgement_of_a_test_set_is_remembered(tmp_path: Path) -> None:
+    known = small_run()
+    entry = known.result["judgements"][0]
+    assert known.result["test_use"]["judged"] == 1
+    log = tmp_path / "log.jsonl"
+    others = [{**entry, "answers": f"other {number}"} for number in range(4)]
+    log.write_text("".join(json.dumps(item) + "\n" for item in others), encoding="utf-8")
+    out = tmp_path / "bundle"
+    words = (*asking(FLOORS), *QUICK, "--latency-table", str(known.prices))
+    done = run_thinfer(
+        *small_task().words(out, *words), "--judgement-log", str(log), "--json", "--quiet"
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["test_use"]["judged"] == 5
+    assert any("worn out" in text for text in result["warnings"])
+    assert "worn out" in (out / "report.html").read_text(encoding="utf-8")
+    assert open_bundle(out).manifest.quality["test_use"]["is_worn"]
+    written = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [item["by"] for item in written[4:]] == ["compress"]
+    assert str(tmp_path) not in log.read_text(encoding="utf-8")
+
+
 def test_the_bundle_carries_no_text_of_the_user() -> None:
     texts = [line.split(",")[0] for line in small_task().test.read_text().splitlines()[1:40]]
     long = [text for text in texts if len(text) > 12]

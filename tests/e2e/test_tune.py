@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.small_task import FLOORS, ROWS, files_below, small_run, small_task
 from thinfer.bundle import LAYOUT, open_bundle, update_manifest
+from thinfer.bundle.store import seal_of
 from thinfer.cli.main import main
 from thinfer.engine.registry import available_engines
 
@@ -57,7 +58,10 @@ def test_the_bundle_is_rewritten_and_the_judgement_logged(capsys: Capture, bundl
     assert [entry["by"] for entry in log] == ["compress", "tune"]
     assert log[0]["test_digest"] == log[1]["test_digest"]
     assert log[0]["n"] == log[1]["n"]
-    assert main(["verify", str(bundle)]) == 0
+    assert log[0]["answers"]
+    assert result["has_evidence"]
+    assert result["test_use"]["judged"] == len({entry["answers"] for entry in log})
+    assert main(["verify", str(bundle), "--evidence", "--data", str(small_task().test)]) == 0
     # It can be tuned again.
     tune(capsys_drained(capsys), bundle, small_task().test)
     assert len(open_bundle(bundle).manifest.quality["judgements"]) == 3
@@ -66,6 +70,21 @@ def test_the_bundle_is_rewritten_and_the_judgement_logged(capsys: Capture, bundl
 def capsys_drained(capsys: Capture) -> Capture:
     capsys.readouterr()
     return capsys
+
+
+@pytest.mark.usefixtures("one_engine")
+def test_a_bundle_from_before_there_was_evidence_is_tuned_without(
+    capsys: Capture, bundle: Path
+) -> None:
+    (bundle / LAYOUT.evidence).unlink()
+    manifest = json.loads((bundle / LAYOUT.manifest).read_text(encoding="utf-8"))
+    del manifest["files"][LAYOUT.evidence]
+    raw = json.dumps(manifest).encode()
+    (bundle / LAYOUT.manifest).write_bytes(raw)
+    (bundle / LAYOUT.seal).write_bytes(seal_of(raw))
+    result, _ = tune(capsys, bundle, small_task().test)
+    assert result["has_evidence"] is False
+    assert LAYOUT.evidence not in open_bundle(bundle).manifest.files
 
 
 @pytest.mark.usefixtures("one_engine")

@@ -93,6 +93,7 @@ def make_fake_bundle(
     normal_label: str | None = None,
     multi_label: bool = False,
     operating: OperatingPoint | None = None,
+    floors: Sequence[str] = (),
 ) -> Bundle:
     """Write a bundle that the fake engine runs.
 
@@ -110,6 +111,7 @@ def make_fake_bundle(
         operating=operating or OperatingPoint(),
         max_length=max_length,
         pad_id=PAD,
+        quality={"floors": list(floors)} if floors else {},
         engines=(
             EngineEntry(
                 name="fake",

@@ -25,6 +25,7 @@ class Layout:
         report_page: report for people.
         report: the same as JSON.
         card: model card.
+        evidence: what the verdict rests on, row by row, without text; if it was judged.
         profile: histograms of the texts that the bundle was measured on, if there were any.
     """
 
@@ -38,6 +39,7 @@ class Layout:
     report_page: str = "report.html"
     report: str = "report.json"
     card: str = "README.md"
+    evidence: str = "evidence.parquet"
     profile: str = "profile.json"
 
     @property

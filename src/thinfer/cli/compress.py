@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thinfer.cli.output import Output, format_table
+from thinfer.cli.remembered import LOG_HELP, find_judgement_log
 
 if TYPE_CHECKING:
     from thinfer.pipeline.publish import Compression
@@ -83,6 +84,7 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from what an interrupted run left.")
     ] = False,
+    judgement_log: Annotated[Path | None, typer.Option(help=LOG_HELP)] = None,
     *,
     output: Output,
 ) -> None:
@@ -123,6 +125,7 @@ def command(
         minutes=minutes,
         require_proof=require_proof,
         resume=resume,
+        judgement_log=find_judgement_log(judgement_log),
         command=shlex.join(["thinfer", *sys.argv[1:]]),
     )
     done = compress(request, progress=output.progress, clock=SystemClock())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thinfer.cli.output import Output, format_table
+from thinfer.cli.remembered import LOG_HELP, find_judgement_log
 
 __all__ = ["command"]
 
@@ -24,6 +25,7 @@ def command(
     label_separator: Annotated[
         str | None, typer.Option(help="Between the labels of a cell; '|' by default.")
     ] = None,
+    judgement_log: Annotated[Path | None, typer.Option(help=LOG_HELP)] = None,
     *,
     output: Output,
 ) -> None:
@@ -51,6 +53,7 @@ def command(
         if calibrate is None
         else read_corpus(calibrate, text_column=text_column, need_labels=False),
         threads=threads,
+        judgement_log=find_judgement_log(judgement_log),
     )
     result = tune(request, progress=output.progress, clock=SystemClock())
     rows = [
@@ -58,9 +61,9 @@ def command(
         for item in result["candidates"]
     ]
     table = format_table(("form", "texts per second", "agreement", "refused"), rows)
-    output.result(
-        result, f"{table}\n\nchosen {result['chosen']['name']}, verdict {result['verdict']}"
-    )
+    notes = "".join(f"note: {text}\n" for text in result["warnings"])
+    chosen = f"chosen {result['chosen']['name']}, verdict {result['verdict']}"
+    output.result(result, f"{table}\n\n{notes}{chosen}")
     if result["verdict"] == "broken":
         what = "the fastest engine here breaks a floor; the bundle was left as it is"
         raise QualityError(what, do="serve it with its stored engine, or compress on this machine")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,11 +11,12 @@ import numpy as np
 
 from thinfer.core.codec import to_json
 from thinfer.pipeline.candidate import Candidate
+from thinfer.pipeline.evidence import EvidenceFile, EvidenceHead, digest_answers
 from thinfer.pipeline.job import Answers, Job
 from thinfer.pipeline.operate import decider_of
 from thinfer.quality.floor import Floor
 from thinfer.quality.operating import Decider
-from thinfer.quality.subject import judge_subject
+from thinfer.quality.proof import judge_floors
 from thinfer.quality.verdict import Verdict, overall
 
 __all__ = ["Judgement", "describe_floor", "judge_on_test"]
@@ -31,8 +32,8 @@ class Judgement:
         original: int64 `[test rows]`, the original's answers.
         chosen: int64 `[test rows]`, the chosen candidate's answers.
         deciders: how the original and the chosen candidate answer.
+        evidence: the rows that the verdicts rest on.
         entry: the line for the log of judgements.
-        warnings: what the reader should know of the floors.
     """
 
     verdict: str
@@ -40,6 +41,7 @@ class Judgement:
     original: Answers
     chosen: Answers
     deciders: tuple[Decider, Decider]
+    evidence: EvidenceFile
     entry: Mapping[str, Any]
 
 
@@ -54,27 +56,17 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
     Returns:
         The verdicts, and the answers that they rest on.
     """
-    answers = []
     deciders = (job.decider, decider_of(job, chosen))
-    with job.progress.task("judging on test", 2) as advance:
-        for candidate, decider in zip((original, chosen), deciders, strict=True):
-            runner = candidate.open(job.threads)
-            answers.append(decider.answer(runner.run_set(job.sets.test)))
-            runner.close()
-            advance(1)
-    before, after = answers
-    verdicts = [
-        judge_subject(
-            floor,
-            truth=job.sets.test.truth,
-            original=before,
-            candidate=after,
-            labels=job.labels,
-            columns=job.sets.test.corpus.columns,
-            rng=job.rng(),
-        )
-        for floor in job.floors
-    ]
+    evidence = _collect(job, (original, chosen), deciders)
+    verdicts = judge_floors(
+        job.floors,
+        truth=evidence.truth,
+        original=evidence.original,
+        candidate=evidence.chosen,
+        labels=job.labels,
+        columns=evidence.columns,
+        seed=evidence.head.seed,
+    )
     floors = tuple(
         describe_floor(floor, item) for floor, item in zip(job.floors, verdicts, strict=True)
     )
@@ -82,8 +74,9 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
     return Judgement(
         verdict=verdict,
         floors=floors,
-        original=before,
-        chosen=after,
+        original=evidence.original,
+        chosen=evidence.chosen,
+        evidence=evidence,
         deciders=deciders,
         entry={
             "test_digest": job.sets.test.corpus.digest,
@@ -91,9 +84,42 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
             "candidate": chosen.name,
             "verdict": verdict,
             "floors": [floor.expr for floor in job.floors],
+            "answers": digest_answers(evidence.chosen),
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "by": "compress",
         },
+    )
+
+
+def _collect(
+    job: Job, candidates: Sequence[Candidate], deciders: tuple[Decider, Decider]
+) -> EvidenceFile:
+    """Let both answer `test`."""
+    test, logits = job.sets.test, []
+    with job.progress.task("judging on test", 2) as advance:
+        for candidate in candidates:
+            runner = candidate.open(job.threads)
+            logits.append(runner.run_set(test))
+            runner.close()
+            advance(1)
+    return EvidenceFile(
+        head=EvidenceHead(
+            labels=job.labels.names,
+            normal_label=job.labels.normal,
+            floors=tuple(floor.expr for floor in job.floors),
+            seed=job.request.seed,
+            test_digest=test.corpus.digest,
+            is_multi_label=job.labels.is_multi_label,
+            original_point=deciders[0].point,
+            chosen_point=deciders[1].point,
+        ),
+        rows=np.asarray(test.corpus.rows, dtype=np.int64),
+        truth=test.truth,
+        original=deciders[0].answer(logits[0]),
+        chosen=deciders[1].answer(logits[1]),
+        original_logits=logits[0],
+        chosen_logits=logits[1],
+        columns=test.corpus.columns,
     )
 
 

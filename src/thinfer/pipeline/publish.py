@@ -15,9 +15,11 @@ from thinfer.nn.checkpoint import Checkpoint
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.card import write_card
 from thinfer.pipeline.coarse import warn_about_coarse_dev
+from thinfer.pipeline.evidence import encode_evidence
 from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import Judgement
+from thinfer.pipeline.judgements import SetUse, log_judgement
 from thinfer.pipeline.operate import describe_point
 from thinfer.pipeline.profile import profile_candidate
 from thinfer.pipeline.report import render_report
@@ -89,7 +91,9 @@ def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: floa
     Returns:
         The bundle and the result.
     """
-    result = _compose(job, checkpoint, outcome, seconds)
+    entry, older = outcome.judgement.entry, _older_judgements(job)
+    use = log_judgement(job.request.judgement_log, entry, known=older)
+    result = _compose(job, checkpoint, outcome, seconds, use)
     chosen = outcome.chosen
     bundle = assemble_bundle(
         job.request.out,
@@ -106,13 +110,16 @@ def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: floa
                 "verdict": result["verdict"],
                 "is_best_so_far": result["is_best_so_far"],
                 "n": len(job.sets.test),
+                "seed": job.request.seed,
                 "metrics": result["chosen"]["metrics"],
                 "judgements": result["judgements"],
+                "test_use": result["test_use"],
             },
             threads=job.threads,
             seed=job.request.seed,
             documents={
                 LAYOUT.profile: profile_candidate(job, chosen),
+                LAYOUT.evidence: encode_evidence(outcome.judgement.evidence),
                 "report.json": json.dumps(result, ensure_ascii=False, indent=2).encode(),
                 "report.html": render_report(result).encode(),
                 "README.md": write_card(result).encode(),
@@ -131,7 +138,9 @@ def _is_cleared(chosen: Candidate) -> bool:
     return not str(chosen.facts.get("refused") or "").startswith(("on dev", "parity"))
 
 
-def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float) -> dict[str, Any]:
+def _compose(
+    job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float, use: SetUse
+) -> dict[str, Any]:
     judgement, sets = outcome.judgement, job.sets
     test = {
         "original": job.measure(sets.test, judgement.original),
@@ -150,17 +159,6 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
     for name, decider in zip(("original", "chosen"), judgement.deciders, strict=True):
         ends[name]["operating"] = describe_point(decider)
     ends["chosen"]["steps"] = [to_json(report) for report in outcome.chosen.state.history]
-    warnings = [BEST_SO_FAR] if is_best_so_far else []
-    if str(outcome.chosen.facts.get("refused") or "").startswith("not faster"):
-        warnings.append("No candidate was faster than the original on this machine.")
-    warnings += [
-        *sets.warnings,
-        *warn_about_coarse_dev(job, outcome.chosen),
-        *warn_about_floors(job.floors, sets.test.truth, job.labels),
-        *warn_about_yardsticks(job, outcome.yardsticks),
-    ]
-    if checkpoint.leftovers:
-        warnings.append(f"weights without a use here: {', '.join(checkpoint.leftovers)}")
     return {
         "bundle": str(job.request.out),
         "verdict": judgement.verdict,
@@ -173,15 +171,16 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
         "factors": list(outcome.factors),
         **describe_yardsticks(job, outcome.yardsticks),
         "vocabulary": _describe_vocabulary(job, outcome.chosen),
-        "data": {**sets.facts, "judgements": len(_judgements(job, judgement))},
-        "judgements": _judgements(job, judgement),
+        "data": {**sets.facts, "judgements": len(use.log)},
+        "judgements": list(use.log),
+        "test_use": use.to_json(),
         "answers": {
             "test_digest": sets.test.corpus.digest,
             "rows": list(sets.test.corpus.rows),
             "original": judgement.original.tolist(),
             "chosen": judgement.chosen.tolist(),
         },
-        "warnings": warnings,
+        "warnings": _list_warnings(job, checkpoint, outcome, use, is_best_so_far=is_best_so_far),
         "steps": ends["chosen"]["steps"],
         "command": job.request.command,
         "machine": describe_machine(),
@@ -191,13 +190,30 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
     }
 
 
-def _judgements(job: Job, judgement: Judgement) -> list[Mapping[str, Any]]:
-    """Continue the log of an older bundle at the same place: a test set wears out by use."""
+def _list_warnings(
+    job: Job, checkpoint: Checkpoint, outcome: Outcome, use: SetUse, *, is_best_so_far: bool
+) -> list[str]:
+    warnings = [BEST_SO_FAR] if is_best_so_far else []
+    if str(outcome.chosen.facts.get("refused") or "").startswith("not faster"):
+        warnings.append("No candidate was faster than the original on this machine.")
+    warnings += [
+        *job.sets.warnings,
+        *warn_about_coarse_dev(job, outcome.chosen),
+        *warn_about_floors(job.floors, job.sets.test.truth, job.labels),
+        *warn_about_yardsticks(job, outcome.yardsticks),
+        *use.warnings,
+    ]
+    if checkpoint.leftovers:
+        warnings.append(f"weights without a use here: {', '.join(checkpoint.leftovers)}")
+    return warnings
+
+
+def _older_judgements(job: Job) -> list[Mapping[str, Any]]:
+    """Give the log of an older bundle at the same place: a test set wears out by use."""
     try:
-        log = list(open_bundle(job.request.out).manifest.quality.get("judgements", ()))
+        return list(open_bundle(job.request.out).manifest.quality.get("judgements", ()))
     except DataError:
-        log = []
-    return [*log, judgement.entry]
+        return []
 
 
 def _describe_vocabulary(job: Job, chosen: Candidate) -> dict[str, Any]:

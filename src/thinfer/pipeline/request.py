@@ -73,6 +73,7 @@ class CompressRequest:
             a search over depth, width, token rows and text length. None = no limit.
         require_proof: a verdict `unproven` counts as a failure.
         resume: continue what an interrupted run left.
+        judgement_log: where judgements are remembered between runs; None = nowhere.
         include_text: golden rows may hold real text's token ids.
         command: the command line, for the report.
     """
@@ -100,6 +101,7 @@ class CompressRequest:
     minutes: float | None = None
     require_proof: bool = False
     resume: bool = False
+    judgement_log: Path | None = None
     include_text: bool = False
     command: str = ""
 

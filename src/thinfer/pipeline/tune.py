@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thinfer.bundle import LAYOUT, Bundle, open_bundle
 from thinfer.compress.state import State
@@ -27,13 +28,15 @@ from thinfer.measure.timing import time_interleaved
 from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.candidate import Candidate, Form, describe_candidate
 from thinfer.pipeline.data import LabelledSet, head, label_corpus
+from thinfer.pipeline.evidence import EvidenceFile, digest_answers, encode_evidence
 from thinfer.pipeline.finish import BundleParts, assemble_bundle
 from thinfer.pipeline.judge import describe_floor
+from thinfer.pipeline.judgements import log_judgement
+from thinfer.pipeline.reproof import renew_evidence
 from thinfer.quality.floor import parse_floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import measure_quality
-from thinfer.quality.operating import Decider
-from thinfer.quality.subject import judge_subject
+from thinfer.quality.proof import judge_floors
 from thinfer.quality.verdict import overall
 from thinfer.text.corpus import Corpus
 from thinfer.text.tokenizer import Tokenizer
@@ -54,6 +57,7 @@ class TuneRequest:
         calibrate: text that fixes the input ranges of INT8; the test texts when absent.
         threads: threads of one call.
         seed: of the golden sequences and of resampling.
+        judgement_log: where judgements are remembered between runs; None = nowhere.
     """
 
     bundle: Path
@@ -61,6 +65,7 @@ class TuneRequest:
     calibrate: Corpus | None = None
     threads: int | None = None
     seed: int = 0
+    judgement_log: Path | None = None
 
 
 def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str, Any]:
@@ -75,7 +80,7 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
 
     Returns:
         `bundle`, `verdict`, `floors`, `chosen`, `candidates`, `metrics`, `n`, `test_digest`,
-        `is_rewritten`.
+        `is_rewritten`, `has_evidence`, `test_use`, `warnings`.
 
     Raises:
         EngineError: no engine here answers as the bundle does.
@@ -96,7 +101,22 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
             what = "no engine here answers as the bundle does"
             raise EngineError(what, do="run `thinfer verify` on the bundle")
         chosen = max(sound, key=lambda item: float(item.facts["texts_per_second"]))
-        verdict, floors, answers = _judge(report, part, before, chosen, decider, threads, request)
+        logits = _run(chosen, part, threads)
+        answers = decider.answer(logits)
+        verdict, floors = _judge(report, part, before, answers, labels, request.seed)
+        evidence = renew_evidence(bundle, logits, floors=floors, seed=request.seed)
+        entry = {
+            "test_digest": part.corpus.digest,
+            "n": len(part),
+            "candidate": chosen.name,
+            "verdict": verdict,
+            "floors": [floor["expr"] for floor in floors],
+            "answers": digest_answers(answers),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "by": "tune",
+        }
+        older = bundle.manifest.quality.get("judgements", ())
+        use = log_judgement(request.judgement_log, entry, known=older)
         result = {
             "bundle": str(request.bundle),
             "verdict": verdict,
@@ -107,9 +127,12 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
             "n": len(part),
             "test_digest": part.corpus.digest,
             "is_rewritten": verdict != "broken",
+            "has_evidence": evidence is not None,
+            "test_use": use.to_json(),
+            "warnings": list(use.warnings),
         }
         if result["is_rewritten"]:
-            _rewrite(bundle, state, chosen, result, request, threads)
+            _rewrite(bundle, state, chosen, result, request, threads, entry, evidence)
         return result
 
 
@@ -252,33 +275,26 @@ def _time(
         item.facts["texts_per_second"] = len(sample) / samples[item.name].median_s
 
 
+def _run(chosen: Candidate, part: LabelledSet, threads: int) -> NDArray[np.float32]:
+    runner = chosen.open(threads)
+    logits = runner.run_set(part)
+    runner.close()
+    return logits
+
+
 def _judge(
     report: Mapping[str, Any],
     part: LabelledSet,
-    before: Any,  # noqa: ANN401 - int64 [rows]
-    chosen: Candidate,
-    decider: Decider,
-    threads: int,
-    request: TuneRequest,
-) -> tuple[str, list[dict[str, Any]], Any]:
-    runner = chosen.open(threads)
-    after = decider.answer(runner.run_set(part))
-    runner.close()
-    floors = [parse_floor(body["expr"], decider.labels) for body in report["floors"]]
-    verdicts = [
-        judge_subject(
-            floor,
-            truth=part.truth,
-            original=before,
-            candidate=after,
-            labels=decider.labels,
-            columns=part.corpus.columns,
-            rng=np.random.default_rng(request.seed),
-        )
-        for floor in floors
-    ]
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+    labels: LabelSet,
+    seed: int,
+) -> tuple[str, list[dict[str, Any]]]:
+    floors = [parse_floor(body["expr"], labels) for body in report["floors"]]
+    rows = {"truth": part.truth, "original": before, "candidate": after}
+    verdicts = judge_floors(floors, **rows, labels=labels, seed=seed, columns=part.corpus.columns)
     told = [describe_floor(floor, item) for floor, item in zip(floors, verdicts, strict=True)]
-    return overall(verdicts), told, after
+    return overall(verdicts), told
 
 
 def _rewrite(
@@ -288,27 +304,25 @@ def _rewrite(
     result: Mapping[str, Any],
     request: TuneRequest,
     threads: int,
+    entry: Mapping[str, Any],
+    evidence: EvidenceFile | None,
 ) -> None:
     old = dict(bundle.manifest.quality)
-    entry = {
-        "test_digest": result["test_digest"],
-        "n": result["n"],
-        "candidate": chosen.name,
-        "verdict": result["verdict"],
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "by": "tune",
-    }
     quality = {
         **old,
         "verdicts": result["floors"],
         "verdict": result["verdict"],
         "metrics": result["metrics"],
+        "seed": request.seed,
+        "test_use": result["test_use"],
         "judgements": [*old.get("judgements", ()), entry],
     }
     names = (LAYOUT.report, LAYOUT.report_page, LAYOUT.card, LAYOUT.profile)
     documents = {
         name: (bundle.path / name).read_bytes() for name in names if (bundle.path / name).exists()
     }
+    if evidence is not None:
+        documents[LAYOUT.evidence] = encode_evidence(evidence)
     assemble_bundle(
         request.bundle,
         BundleParts(

@@ -9,7 +9,7 @@ from thinfer.errors import UserError
 __all__ = ["EVIDENCE", "RateWatch"]
 
 EVIDENCE = 20.0  # at most one true null in twenty ever reaches it, however long it is watched
-_FACTORS = (1.5, 2.0, 3.0, 5.0, 10.0)  # how far above the bound the alternatives lie
+_FACTORS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)  # how far above the bound the alternatives lie
 
 
 class RateWatch:
@@ -22,16 +22,18 @@ class RateWatch:
 
     Args:
         bound: the largest rate that is allowed, between 0 and 1, both excluded.
+        parts: watches like this one that look at parts of the same rows, each for itself; the
+            5 % are then divided among them.
 
     Raises:
-        UserError: the bound is outside.
+        UserError: the bound is outside, or there are fewer parts than one.
     """
 
-    def __init__(self, bound: float) -> None:
-        if not 0 < bound < 1:
+    def __init__(self, bound: float, *, parts: int = 1) -> None:
+        if not 0 < bound < 1 or parts < 1:
             what = "the bound of a watched rate makes no sense"
             raise UserError(what, expected="above 0 and below 1", got=str(bound))
-        self.bound = bound
+        self.bound, self.needed = bound, EVIDENCE * parts
         self.events = self.trials = 0
         rates = {min(factor * bound, (1 + bound) / 2) for factor in _FACTORS}
         self._steps = [
@@ -66,4 +68,4 @@ class RateWatch:
     @property
     def is_broken(self) -> bool:
         """Whether the bound is credibly exceeded."""
-        return self.evidence >= EVIDENCE
+        return self.evidence >= self.needed

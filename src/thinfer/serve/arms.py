@@ -1,8 +1,10 @@
 """Watches each version while it answers, and says when one must be taken off.
 
-Three promises: its requests do not fail, they do not take much longer than those of the version
-it is compared with, and its labels do not differ from that one's more than was declared. The
-last is judged by evidence that may be looked at after every text (`quality/sequential.py`).
+Four promises: its requests do not fail, they do not take much longer than those of the version
+it is compared with, its labels do not differ from that one's more than was declared, and of what
+that one flags it loses no more than its floors allow. The last two are judged by evidence that may
+be looked at after every text (`quality/sequential.py`). A shadow answers nothing: only the last
+promise can stop it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
 
-from thinfer.quality.sequential import EVIDENCE, RateWatch
+from thinfer.quality.sequential import RateWatch
+from thinfer.serve.floors import FloorWatch, read_watches
 from thinfer.serve.router import Router
 
 __all__ = ["ArmLimits", "ArmRecord", "Watch", "judge_arm"]
@@ -42,12 +45,14 @@ class ArmRecord:
 
     Attributes:
         watch: texts compared with another version, and those with another label.
+        floors: the promised floors that traffic can speak of, each with its own watch.
         requests: answered or failed.
         failures: of these, failed by the engine.
         seconds: of the last requests, waiting included.
     """
 
     watch: RateWatch
+    floors: tuple[FloorWatch, ...] = ()
     requests: int = 0
     failures: int = 0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
@@ -80,8 +85,11 @@ def judge_arm(arm: ArmRecord, reference: ArmRecord, limits: ArmLimits) -> str | 
         return (
             f"{events} of {trials} texts got another label than from the current version; at most "
             f"{1 - limits.min_agreement:.1%} may (evidence {arm.watch.evidence:.3g}, "
-            f"stop at {EVIDENCE:g})"
+            f"stop at {arm.watch.needed:g})"
         )
+    lost = next((said for floor in arm.floors if (said := floor.explain())), None)
+    if lost is not None:
+        return lost
     if min(len(arm.seconds), len(reference.seconds)) < _FEWEST:
         return None
     own, other = median(arm.seconds), median(reference.seconds)
@@ -100,9 +108,13 @@ class Watch:
         router: says who answers what.
         limits: what a version may not do.
         trial_requests: after so many, a version just switched to has proved itself.
+        parts: processes of the service, each of which watches its own part of the traffic.
     """
 
-    def __init__(self, router: Router, limits: ArmLimits, *, trial_requests: int) -> None:
+    def __init__(
+        self, router: Router, limits: ArmLimits, *, trial_requests: int, parts: int = 1
+    ) -> None:
+        self._parts = parts
         self._router, self._limits, self._trial_requests = router, limits, trial_requests
         self._records: dict[str, ArmRecord] = {}
         self._on_trial: str | None = None
@@ -110,8 +122,8 @@ class Watch:
     def record_of(self, name: str) -> ArmRecord:
         """Give the record of a version; the first call makes it."""
         if name not in self._records:
-            watch = RateWatch(1 - self._limits.min_agreement)
-            self._records[name] = ArmRecord(watch=watch)
+            watch = RateWatch(1 - self._limits.min_agreement, parts=self._parts)
+            self._records[name] = ArmRecord(watch=watch, floors=self._watch_floors(name))
         return self._records[name]
 
     def forget(self, name: str) -> None:
@@ -132,8 +144,10 @@ class Watch:
         self._on_trial = None
 
     def judge(self, name: str) -> str | None:
-        """Say why a version must be taken off, if it is an arm or on trial; None if it may stay."""
+        """Say why a version must be taken off, if it is an arm, shadow or on trial; else None."""
         router, record = self._router, self.record_of(name)
+        if router.shadow is not None and name == router.shadow.name:
+            return next((said for floor in record.floors if (said := floor.explain())), None)
         if name != router.current.name:
             reference = self.record_of(router.current.name)
             return judge_arm(record, reference, self._limits) if name in router.split else None
@@ -142,3 +156,10 @@ class Watch:
         if record.requests >= self._trial_requests:
             self.end_trial()
         return judge_arm(record, self.record_of(router.previous.name), self._limits)
+
+    def _watch_floors(self, name: str) -> tuple[FloorWatch, ...]:
+        version, current = self._router.loaded.get(name), self._router.current
+        if version is None or version is current:
+            return ()
+        manifests = [item.classifier.bundle.manifest for item in (version, current)]
+        return read_watches(*manifests, parts=self._parts)

@@ -23,6 +23,7 @@ EventKind = Literal[
     "auto_rollback",
     "split",
     "arm_stopped",
+    "shadow_stopped",
     "refused",
     "unloaded",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from thinfer.serve.errors import (
     VersionInUseError,
 )
 from thinfer.serve.events import EventLog
+from thinfer.serve.floors import Sighting
 from thinfer.serve.loading import Opener, infer_golden, load_checked
 from thinfer.serve.observe import Metrics
+from thinfer.serve.peers import Place
 from thinfer.serve.router import Router
 from thinfer.serve.settings import ServeSettings
 from thinfer.serve.snapshot import Loaded, describe_version, missing_labels, name_of, read_state
@@ -57,7 +59,8 @@ class Fleet:
         limits = ArmLimits(
             min_agreement=settings.arm_min_agreement, max_slowdown=settings.arm_max_slowdown
         )
-        self._watch = Watch(router, limits, trial_requests=settings.trial_requests)
+        parts = 1 if settings.place is None else Place.decode(settings.place).count
+        self._watch = Watch(router, limits, trial_requests=settings.trial_requests, parts=parts)
         self.on_own_change: Callable[[], None] = lambda: None  # told when no operator asked for it
         self._tell_metrics()
 
@@ -134,6 +137,7 @@ class Fleet:
         self.router.set_split(shares, shadow=shadow)
         self._watch.end_trial()
         self._watch.start_anew()
+        self._metrics.floor_evidence.clear()
         parts = ", ".join(f"{name} {share:.3g}" for name, share in self.router.split.items())
         self.events.add("split", parts, f"shadow {shadow}" if shadow else "")
         self._tell_metrics()
@@ -159,9 +163,20 @@ class Fleet:
         self._watch.record_of(name).add(seconds)
         self._act(name)
 
-    def note_comparison(self, name: str, *, differed: int, texts: int) -> None:
-        """Take note of texts that an arm and the current version have both seen."""
-        self._watch.record_of(name).watch.add(differed, texts)
+    def note_comparison(self, name: str, sightings: Sequence[Sighting]) -> None:
+        """Take note of texts that an arm or the shadow and the current version have both seen.
+
+        Args:
+            name: of the arm or the shadow.
+            sightings: the texts with both labels.
+        """
+        record = self._watch.record_of(name)
+        differed = sum(item.reference != item.tested for item in sightings)
+        record.watch.add(differed, len(sightings))
+        for floor in record.floors:
+            counted, lost = floor.add(sightings)
+            self._metrics.count_floor(name, floor.expr, counted=counted, lost=lost)
+            self._metrics.floor_evidence.labels(name, floor.expr).set(floor.rate.evidence)
         self._act(name)
 
     def state(self) -> dict[str, Any]:
@@ -199,18 +214,24 @@ class Fleet:
                 if version.name != name:
                     what = "the bundle is another one by now"
                     raise BundleRefusedError(what, expected=name, got=version.name)
-        before = self.router.current
+        before, watched = self.router.current, self._watched()
         self.router.restore(
             state["current"],
             previous=state["previous"],
             split=state["split"],
             shadow=state["shadow"],
         )
+        if self._watched() - watched:
+            self._watch.start_anew()  # with a new arm or shadow, as where the operator asked for it
         if self.router.current is not before:
             self._watch.start_trial(self.router.current.name)
         for name in set(self.router.loaded) - set(state["loaded"]):
             self.unload(name)
         self._tell_metrics()
+
+    def _watched(self) -> set[str | None]:
+        """The versions that answer or see texts."""
+        return {*self.router.split, name_of(self.router.shadow)}
 
     async def _take_in(self, path: Path) -> Version:
         """Give a loaded version of the bundle that has answered its own probe."""
@@ -268,12 +289,15 @@ class Fleet:
         self._tell_metrics()
 
     def _act(self, name: str) -> None:
-        """Take off an arm, or a version just switched to, that breaks a promise."""
+        """Take off an arm, a shadow, or a version just switched to, that breaks a promise."""
         reason = self._watch.judge(name)
         if reason is None:
             return
         previous = self.router.previous
-        if name != self.router.current.name:
+        if self.router.shadow is not None and name == self.router.shadow.name:
+            self.router.stop_shadow()
+            self.events.add("shadow_stopped", name, reason)
+        elif name != self.router.current.name:
             self.router.stop_arm(name)
             self.events.add("arm_stopped", name, reason)
         elif previous is not None:

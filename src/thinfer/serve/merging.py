@@ -13,6 +13,7 @@ _HIGHEST = (
     "thinfer_cascade_breaker",
     "thinfer_drift_psi",  # of the process that is furthest off; indices cannot be added
     "thinfer_golden_confidence",
+    "thinfer_floor_e_value",  # each process watches its own part; the strongest one stops
     "python_info",
     "process_max_fds",
 )

@@ -93,6 +93,17 @@ class Metrics:
             "Texts that a second version saw, for comparison",
             ("version", "outcome"),
         )
+        self._floor_texts = self._counter(
+            "floor_texts",
+            "Different texts that the current version flags, by what became of them",
+            ("version", "floor", "outcome"),
+        )
+        self.floor_evidence = Gauge(
+            "thinfer_floor_e_value",
+            "Evidence that a version loses more than its floor allows; it is stopped at 20",
+            ("version", "floor"),
+            registry=self._registry,
+        )
         self.swaps = self._counter("swaps", "Events in the life of versions", ("event",))
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
@@ -122,6 +133,11 @@ class Metrics:
         """Count texts that were known (`hit`), under way (`coalesced`) or neither (`miss`)."""
         self.cache.labels(outcome).inc(texts)
 
+    def count_floor(self, version: str, floor: str, *, counted: int, lost: int) -> None:
+        """Count texts under a floor's watch: those kept, and those lost."""
+        self._floor_texts.labels(version, floor, "kept").inc(counted - lost)
+        self._floor_texts.labels(version, floor, "lost").inc(lost)
+
     def watch_cache(self, store: RowStore) -> None:
         """Show how full the store is, at each scrape."""
         rows = Gauge("thinfer_cache_texts", "Texts whose answer is kept", registry=self._registry)
@@ -142,6 +158,8 @@ class Metrics:
             self.version_texts,
             self.version_seconds,
             self.shadow,
+            self._floor_texts,
+            self.floor_evidence,
         ):
             family.remove_by_labels({"version": version})
 

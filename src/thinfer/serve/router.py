@@ -183,6 +183,10 @@ class Router:
         rest[self._current.name] = rest.get(self._current.name, 0.0) + self._split.get(name, 0.0)
         self._split = rest
 
+    def stop_shadow(self) -> None:
+        """Let no version see the traffic beside those that answer."""
+        self._shadow = None
+
     def drop(self, name: str) -> Version:
         """Forget a version that answers nothing; the caller closes it.
 

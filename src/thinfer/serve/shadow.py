@@ -15,6 +15,7 @@ import numpy as np
 from thinfer.errors import OverloadError, ThinferError
 from thinfer.serve.errors import TooManyTextsError
 from thinfer.serve.fleet import Fleet
+from thinfer.serve.floors import Sighting, text_key
 from thinfer.serve.observe import Metrics
 from thinfer.serve.ticket import Logits
 from thinfer.serve.version import Version
@@ -74,11 +75,15 @@ class Shadow:
         if router.current.batcher.waiting or len(self._tasks) >= _MOST_TASKS:
             self._metrics.shadow.labels(tested.name, "dropped").inc(len(texts))
             return
-        best = [answered.classifier.labels[best] for best in logits.argmax(axis=1).tolist()]
+        best = answered.classifier.name_answers(logits)
         encode = functools.partial(
             other.classifier.tokenizer.encode, tuple(texts), pairs, long_text=long_text
         )
-        work = self._compare(other, tested, encode, best)
+        keys = [
+            text_key(text, None if pairs is None else pairs[place])
+            for place, text in enumerate(texts)
+        ]
+        work = self._compare(other, tested, encode, best, keys)
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -94,7 +99,8 @@ class Shadow:
         other: Version,
         tested: Version,
         encode: Callable[[], Encoding],
-        best: list[str],
+        best: list[tuple[str, ...]],
+        keys: list[bytes],
     ) -> None:
         count = self._metrics.shadow.labels
         with other.hold():
@@ -112,8 +118,10 @@ class Shadow:
             except ThinferError:
                 count(tested.name, "failed").inc(len(best))
                 return
-        labels = [other.classifier.labels[best] for best in logits.argmax(axis=1).tolist()]
+        labels = other.classifier.name_answers(logits)
         differed = sum(a != b for a, b in zip(best, labels, strict=True))
         count(tested.name, "agreed").inc(len(best) - differed)
         count(tested.name, "differed").inc(differed)
-        self._fleet.note_comparison(tested.name, differed=differed, texts=len(best))
+        sides = (best, labels) if other is tested else (labels, best)  # current first
+        seen = [Sighting(*item) for item in zip(keys, *sides, strict=True)]
+        self._fleet.note_comparison(tested.name, seen)

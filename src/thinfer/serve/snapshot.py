@@ -72,6 +72,7 @@ def describe_version(version: Version, router: Router, record: ArmRecord) -> dic
         "in_flight": version.users,
         "compared": record.watch.trials,
         "differed": record.watch.events,
+        "floors": [floor.describe() for floor in record.floors],
     }
 
 

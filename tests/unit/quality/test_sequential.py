@@ -51,6 +51,19 @@ def test_much_evidence_does_not_overflow() -> None:
     assert 0 <= watch.evidence < 1
 
 
+def test_watches_on_parts_of_the_rows_share_the_chance_of_a_false_alarm() -> None:
+    one, four = RateWatch(0.05), RateWatch(0.05, parts=4)
+    assert (one.needed, four.needed) == (EVIDENCE, 4 * EVIDENCE)
+    while not one.is_broken:
+        for watch in (one, four):
+            watch.add(1, 1)
+    assert not four.is_broken
+    four.add(2, 2)
+    assert four.is_broken
+    with pytest.raises(UserError):
+        RateWatch(0.05, parts=0)
+
+
 @pytest.mark.parametrize("bound", [0.0, 1.0, -0.1, float("nan")])
 def test_an_impossible_bound_is_refused(bound: float) -> None:
     with pytest.raises(UserError, match="bound"):

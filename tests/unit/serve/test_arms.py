@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thinfer.quality.sequential import RateWatch
 from thinfer.serve.arms import ArmLimits, ArmRecord, judge_arm
+from thinfer.serve.floors import FloorWatch, Sighting
 
 LIMITS = ArmLimits(min_agreement=0.95, max_slowdown=3.0)
 
@@ -40,3 +41,14 @@ def test_slowness_takes_it_off_once_both_sides_have_enough_requests() -> None:
     assert judge_arm(record(requests=40, seconds=0.05), record(), LIMITS) is None
     assert judge_arm(slow, record(requests=40), LIMITS) is None
     assert judge_arm(record(seconds=0.004), record(seconds=0.001), LIMITS) is None
+
+
+def test_a_floor_that_is_credibly_broken_takes_it_off() -> None:
+    floor = FloorWatch("flagged_recall>=99%", wanted=["spam"], kept=["spam"], allowed=0.01)
+    arm = ArmRecord(watch=RateWatch(0.5), floors=(floor,))
+    floor.add([Sighting(bytes([number]), ("spam",), ("spam",)) for number in range(90)])
+    assert judge_arm(arm, record(), LIMITS) is None
+    floor.add([Sighting(bytes([number]), ("spam",), ("normal",)) for number in range(90, 100)])
+    assert "10 of 100 texts that the current version flags were lost" in (
+        judge_arm(arm, record(), LIMITS) or ""
+    )

@@ -135,3 +135,47 @@ def test_a_shadow_reads_long_texts_as_the_request_asked(tmp_path: Path) -> None:
         assert (
             sum_samples(harness.samples(), "thinfer_shadow_texts_total", 'outcome="agreed"') == 30
         )
+
+
+def promised(folder: Path, name: str, *, salt: int = 0, seed: int = 0) -> Path:
+    """A bundle that promised a floor; another seed is another version with the same answers."""
+    bundle = make_fake_bundle(
+        folder / name,
+        options={"salt": salt},
+        seed=seed,
+        normal_label="normal",
+        floors=("flagged_recall>=99.5%",),
+    )
+    return bundle.path
+
+
+def test_an_arm_that_loses_flags_is_stopped_with_the_floor_named(tmp_path: Path) -> None:
+    settings = {"compare_share": 1.0, "arm_min_agreement": 0.01}  # other labels alone are fine
+    with serving(tmp_path, settings=settings, bundle=promised(tmp_path, "now")) as harness:
+        first = harness.service.router.current.name
+        other = harness.load(promised(tmp_path, "lossy", salt=2), activate=False)["version"]
+        harness.admin("POST", "split", {"versions": {first: 0.5, other: 0.5}})
+        for number in range(200):
+            harness.client.get(f"/check?content=a{number}")
+            if other not in harness.service.router.split:
+                break
+        wait_for(lambda: other not in harness.service.router.split)
+        event = harness.admin("GET", "versions").json()["events"][-1]
+        assert event["kind"] == "arm_stopped"
+        assert "'flagged_recall>=99.5%' allows 0.50%" in event["reason"]
+
+
+def test_a_process_that_follows_watches_the_new_shadow_too(tmp_path: Path) -> None:
+    with serving(tmp_path, bundle=promised(tmp_path, "now")) as harness:
+        fleet, portal = harness.service.fleet, harness.client.portal
+        assert portal is not None
+        first = harness.service.router.current.name
+        fleet.describe()  # makes the record of the version that answers
+        second = harness.load(promised(tmp_path, "next", seed=1))["version"]
+        state = {**fleet.state(), "split": {second: 1.0}, "shadow": first}
+        portal.call(fleet.follow, state)
+        shown = {item["name"]: item for item in fleet.describe()["versions"]}
+        assert [floor["samples"] for floor in shown[first]["floors"]] == [0]
+        assert shown[second]["floors"] == []
+        harness.client.get("/check?content=a")
+        wait_for(lambda: seen_by(harness, first) == 1)

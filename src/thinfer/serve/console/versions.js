@@ -7,7 +7,7 @@ const EVERY_MS = 2000;
 const MOST_EVENTS = 50;
 const TONES = {
   loaded: 'plain', unloaded: 'plain', split: 'plain', switched: 'holds', rolled_back: 'unproven',
-  auto_rollback: 'broken', arm_stopped: 'broken', refused: 'broken',
+  auto_rollback: 'broken', arm_stopped: 'broken', shadow_stopped: 'broken', refused: 'broken',
 };
 const NO_ROUND_ERROR = 0.05; // of the sum of all shares, in per cent
 
