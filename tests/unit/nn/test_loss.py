@@ -38,7 +38,7 @@ def own_logits() -> torch.Tensor:
 
 
 def bernoulli_kl(p: float, q: float) -> float:
-    return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    return float(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
 
 
 def test_bits_become_targets() -> None:
