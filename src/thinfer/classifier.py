@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from thinfer.bundle import Bundle, open_bundle
 from thinfer.engine import Engine, check_golden, open_engine
 from thinfer.errors import EngineError, ThinferError, UserError, at
+from thinfer.quality.operating import to_scores
 from thinfer.text.batch import Batch
 from thinfer.text.long_text import LongText, Policy, pool_windows
 from thinfer.text.tokenizer import Encoding, Tokenizer
@@ -33,13 +35,15 @@ class Prediction:
     """The answer for one text.
 
     Attributes:
-        label: the best label.
+        label: the answer; of several labels the one that leads (`Decider.lead`).
         score: its score, 0 … 1.
         scores: score of every label, in the order of the logits.
         truncated: True where the text was cut to the longest length of the bundle.
         tokens: tokens that were run, specials included, and those that windows share counted twice.
         tokens_total: tokens of the whole text, specials included.
         windows: windows that the text was read in; 1 where it fits, or was cut.
+        labels: all labels of the answer, in the order of the logits: one, or for multi-label
+            bundles those that reach their threshold.
     """
 
     label: str
@@ -49,6 +53,7 @@ class Prediction:
     tokens: int
     tokens_total: int
     windows: int = 1
+    labels: tuple[str, ...] = ()
 
 
 class Classifier:
@@ -64,10 +69,8 @@ class Classifier:
         self.bundle = bundle
         self.engine = engine
         self.tokenizer = tokenizer
-        manifest = bundle.manifest
-        is_sigmoid = len(manifest.labels) == 1
-        is_sigmoid |= manifest.problem_type == "multi_label_classification"
-        self._function: Function = "sigmoid" if is_sigmoid else "softmax"
+        self.decider = bundle.manifest.decider()
+        self._function: Function = "sigmoid" if self.decider.is_sigmoid else "softmax"
 
     @classmethod
     def open(
@@ -147,7 +150,10 @@ class Classifier:
         is_single = isinstance(inputs, str | Mapping)
         items = [inputs] if isinstance(inputs, str | Mapping) else list(inputs)
         logits = self._logits_of_items([_split_item(item) for item in items])
-        scores = _to_scores(logits, function_to_apply or self._function)
+        if function_to_apply in (None, self._function):
+            scores = self._scores(logits)
+        else:
+            scores = _to_scores(logits, function_to_apply or self._function)
         if top_k is _NOT_GIVEN:
             best = [self._rank(row)[0] for row in scores]
             return best if isinstance(inputs, str) or not is_single else best[0]
@@ -207,7 +213,7 @@ class Classifier:
         normal = None if name is None else self.labels.index(name)
         return pool_windows(
             logits,
-            _to_scores(logits, self._function),
+            self._scores(logits),
             windows=encoding.windows,
             pooling=encoding.long_text.pooling or ("mean" if normal is None else "max"),
             normal=normal,
@@ -224,8 +230,9 @@ class Classifier:
         Returns:
             One prediction a row.
         """
-        scores = _to_scores(logits, self._function)
-        best = scores.argmax(axis=1)
+        scores = self._scores(logits)
+        best = self.decider.lead(scores)
+        held = self._held_labels(scores, best)
         return [
             Prediction(
                 label=self.labels[label],
@@ -235,10 +242,12 @@ class Classifier:
                 tokens=tokens,
                 tokens_total=total,
                 windows=windows,
+                labels=labels,
             )
-            for row, label, cut, tokens, total, windows in zip(
+            for row, label, labels, cut, tokens, total, windows in zip(
                 scores.tolist(),
                 best.tolist(),
+                held,
                 encoding.truncated.tolist(),
                 encoding.tokens.tolist(),
                 encoding.totals.tolist(),
@@ -302,6 +311,16 @@ class Classifier:
         )
         return logits
 
+    def _scores(self, logits: Logits) -> Logits:
+        """The bundle's own scores, float32 `[sequences, classes]`, calibrated."""
+        return _to_scores(self.decider.adjust(logits), self._function)
+
+    def _held_labels(self, scores: Logits, best: NDArray[np.int64]) -> list[tuple[str, ...]]:
+        """Names of all labels of each answer."""
+        if not self.is_multi_label:
+            return [(self.labels[label],) for label in best.tolist()]
+        return [tuple(compress(self.labels, row)) for row in self.decider.reached(scores).tolist()]
+
     def _rank(self, scores: Logits) -> list[dict[str, Any]]:
         answers = [
             {"label": label, "score": score}
@@ -331,12 +350,7 @@ def _to_scores(logits: Logits, function: Function) -> Logits:
         raise EngineError(what, got=f"row {bad[0]}: {logits[bad[0]].tolist()}")
     if function == "none":
         return logits
-    if function == "sigmoid":
-        with np.errstate(over="ignore"):  # exp(-x) → inf gives the right 0
-            return np.float32(1.0) / (np.float32(1.0) + np.exp(-logits))
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: Logits = shifted / shifted.sum(axis=1, keepdims=True)
-    return result
+    return to_scores(logits, is_sigmoid=function == "sigmoid")
 
 
 def _slices(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -113,7 +113,7 @@ def test_resampled_metrics_make_few_false_holds(
         place=1 if "[" in metric else None,
         triples=cells,
         counts=np.round(chances * 1e9).astype(np.int64),
-        classes=3,
+        labels=labels,
     )
     floor = parse_floor(f"{metric}>={float(exact.ratio()) * 100:.9f}%", labels)
     held = 0

@@ -22,6 +22,7 @@ from thinfer.bundle import (
     write_bundle,
 )
 from thinfer.engine.fake import fake_logits
+from thinfer.quality.operating import OperatingPoint
 from thinfer.text.batch import Batch
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -91,6 +92,7 @@ def make_fake_bundle(
     max_length: int = 24,
     normal_label: str | None = None,
     multi_label: bool = False,
+    operating: OperatingPoint | None = None,
 ) -> Bundle:
     """Write a bundle that the fake engine runs.
 
@@ -105,6 +107,7 @@ def make_fake_bundle(
         labels=tuple(labels),
         normal_label=normal_label,
         problem_type="multi_label_classification" if multi_label else "single_label_classification",
+        operating=operating or OperatingPoint(),
         max_length=max_length,
         pad_id=PAD,
         engines=(

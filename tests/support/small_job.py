@@ -18,6 +18,7 @@ from thinfer.pipeline.request import CompressRequest, DataRequest
 from thinfer.pipeline.workspace import Workspace
 from thinfer.quality.floor import parse_floor
 from thinfer.quality.labels import LabelSet
+from thinfer.quality.operating import OperatingPoint
 
 
 class TickingClock(ManualClock):
@@ -54,6 +55,8 @@ def small_job(folder: Path, *, floor: str = "accuracy>=90%", **options: Any) -> 
         problem_type="single_label_classification",
         floors=(parse_floor(floor, labels),),
         sets=sets,
+        point=OperatingPoint(),
+        original_logits=logits,
         original_dev=logits.argmax(axis=1),
         threads=1,
         engines=("onnxruntime",),

@@ -14,6 +14,7 @@ from thinfer.pipeline.job import Job
 from thinfer.pipeline.request import CompressRequest, DataRequest
 from thinfer.pipeline.workspace import Workspace
 from thinfer.quality.labels import LabelSet
+from thinfer.quality.operating import OperatingPoint
 from thinfer.text.corpus import Corpus
 
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz0123456789"))
@@ -63,6 +64,8 @@ def toy_job(folder: Path, *, unlabelled: int = 0, **asked: Any) -> Job:  # noqa:
         problem_type="single_label_classification",
         floors=(),
         sets=sets,
+        point=OperatingPoint(),
+        original_logits=np.eye(len(state.labels), dtype=np.float32)[dev.truth],
         original_dev=dev.truth,
         threads=1,
         engines=("onnxruntime",),

@@ -19,6 +19,7 @@ from thinfer.bundle import LAYOUT, Bundle, update_manifest
 from thinfer.classifier import Classifier, Prediction
 from thinfer.engine.fake import fake_logits
 from thinfer.errors import DataError, EngineError, UserError
+from thinfer.quality.operating import OperatingPoint
 from thinfer.text.batch import Batch
 from thinfer.text.long_text import LongText, Policy, Pooling
 
@@ -122,6 +123,38 @@ def test_many_labels_are_scored_each_by_itself(tmp_path: Path) -> None:
         expected = 1 / (1 + np.exp(-logits.astype(np.float64)))
         answer = classifier.predict(["spam"])[0]
         assert list(answer.scores.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_many_labels_are_answered_together(tmp_path: Path) -> None:
+    point = OperatingPoint(thresholds={"spam": 0.6}, offsets=(0.5, 0.0, -0.5))
+    bundle = make_fake_bundle(tmp_path / "bundle", multi_label=True, operating=point)
+    texts = ["spam", "a b c", "x"]
+    with Classifier.open(bundle.path, threads=1) as classifier:
+        moved = classifier.logits(texts).astype(np.float64) + np.array([0.5, 0.0, -0.5])
+        reached = 1 / (1 + np.exp(-moved)) >= np.array([0.5, 0.6, 0.5])
+        for answer, row in zip(classifier.predict(texts), reached, strict=True):
+            assert answer.labels == tuple(
+                name for name, held in zip(classifier.labels, row, strict=True) if held
+            )
+            assert not answer.labels or answer.label in answer.labels
+
+
+def test_a_threshold_decides_what_is_answered(tmp_path: Path) -> None:
+    plain = make_fake_bundle(tmp_path / "plain", normal_label="normal")
+    texts = [f"text {number}" for number in range(40)]
+    with Classifier.open(plain.path, threads=1) as classifier:
+        scores = np.array([list(item.scores.values()) for item in classifier.predict(texts)])
+    level = float(np.quantile(scores[:, 1], 0.3))
+    point = OperatingPoint(thresholds={"spam": level})
+    low = make_fake_bundle(tmp_path / "low", normal_label="normal", operating=point)
+    assert low.version != plain.version
+    with Classifier.open(low.path, threads=1) as classifier:
+        answers = classifier.predict(texts)
+    for answer, row in zip(answers, scores, strict=True):
+        wanted = 1 if row[1] >= np.float32(level) else (0, 2)[int(row[2] > row[0])]
+        assert answer.label == classifier.labels[wanted]
+        assert answer.score == pytest.approx(row[wanted], abs=1e-6)
+        assert answer.labels == (answer.label,)
 
 
 def test_a_single_label_is_scored_by_a_sigmoid(tmp_path: Path) -> None:

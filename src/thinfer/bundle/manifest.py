@@ -11,7 +11,9 @@ from thinfer.architecture import Architecture
 from thinfer.bundle.layout import LAYOUT, check_relative
 from thinfer.core.codec import from_json, to_json
 from thinfer.core.digest import digest_parts, sha256_bytes
-from thinfer.errors import DataError, InternalError
+from thinfer.errors import DataError, InternalError, UserError
+from thinfer.quality.labels import LabelSet
+from thinfer.quality.operating import Decider, OperatingPoint
 
 __all__ = ["EngineEntry", "Manifest", "ProblemType"]
 
@@ -56,6 +58,7 @@ class Manifest:
         labels: name of each class, in the order of the logits.
         normal_label: the label that is no finding, if one was named.
         problem_type: softmax (`single_label_classification`) or a sigmoid for each label.
+        operating: thresholds, priority and calibration; how logits become an answer.
         max_length: longest sequence that is run, in tokens; longer ones are cut.
         truncation: where a text is cut; `head` keeps its beginning.
         pad_id: token id of the padding.
@@ -76,6 +79,7 @@ class Manifest:
     labels: tuple[str, ...]
     normal_label: str | None = None
     problem_type: ProblemType = "single_label_classification"
+    operating: OperatingPoint = field(default_factory=OperatingPoint)
     max_length: int
     truncation: Literal["head"] = "head"
     pad_id: int
@@ -107,6 +111,10 @@ class Manifest:
         self._require(
             0 <= self.pad_id < shape.vocab, f"pad_id in 0 … {shape.vocab - 1}", str(self.pad_id)
         )
+        try:
+            self.decider()
+        except UserError as error:
+            self._require(False, "an operating point that fits the labels", str(error))
         names = [entry.name for entry in self.engines]
         self._require(len(names) == len(set(names)), "each engine once", str(names))
         chosen = [entry.name for entry in self.engines if entry.chosen]
@@ -148,9 +156,21 @@ class Manifest:
             "problem_type": self.problem_type,
             "truncation": self.truncation,
         }
+        if not self.operating.is_plain:  # bundles without one keep the digest they always had
+            facts["operating"] = to_json(self.operating)
         parts = {name: digest for name, digest in self.files.items() if LAYOUT.is_content(name)}
         text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
         return digest_parts({**parts, "/facts": sha256_bytes(text.encode())})
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The classes, and whether a text may have several."""
+        is_multi = self.problem_type == "multi_label_classification"
+        return LabelSet(self.labels, normal=self.normal_label, is_multi_label=is_multi)
+
+    def decider(self) -> Decider:
+        """Give how logits become answers."""
+        return Decider(self.label_set, self.operating)
 
     @property
     def chosen(self) -> EngineEntry:

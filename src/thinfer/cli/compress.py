@@ -67,6 +67,16 @@ def command(
         str | None, typer.Option(help="Between the labels of a cell; '|' by default.")
     ] = None,
     normal_label: Annotated[str | None, typer.Option(help="The label that is no finding.")] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="Like spam=0.8: answered from so high a score.")
+    ] = None,
+    priority: Annotated[
+        str | None, typer.Option(help="Like violence,spam: which threshold is looked at first.")
+    ] = None,
+    slice_column: Annotated[
+        list[str] | None,
+        typer.Option("--slice", help="A column of dev and test; quality is listed by its values."),
+    ] = None,
     require_proof: Annotated[
         bool, typer.Option("--require-proof", help="A verdict 'unproven' fails (exit 4).")
     ] = False,
@@ -93,9 +103,12 @@ def command(
             label_separator=label_separator,
             normal_label=normal_label,
             unlabelled=unlabelled,
+            slices=tuple(slice_column or ()),
         ),
         out=out,
         floors=tuple(floor or ()),
+        thresholds=tuple(threshold or ()),
+        priority=priority,
         widths=parse_widths(widths) if widths else (),
         speedups=parse_speedups(speedups) if speedups else (),
         recipe=read_recipe(recipe) if recipe else None,

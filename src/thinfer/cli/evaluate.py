@@ -23,6 +23,12 @@ def command(
         str | None, typer.Option(help="Between the labels of a cell; '|' by default.")
     ] = None,
     normal_label: Annotated[str | None, typer.Option(help="The label that is no finding.")] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="Like spam=0.8: answered from so high a score.")
+    ] = None,
+    priority: Annotated[
+        str | None, typer.Option(help="Like violence,spam: which threshold is looked at first.")
+    ] = None,
     *,
     output: Output,
 ) -> None:
@@ -42,6 +48,8 @@ def command(
         corpus,
         engine=engine,
         normal_label=normal_label,
+        thresholds=tuple(threshold or ()),
+        priority=priority,
         threads=threads,
         progress=output.progress,
     )

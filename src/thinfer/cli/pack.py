@@ -25,6 +25,12 @@ def command(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     normal_label: Annotated[str | None, typer.Option(help="The label that is no finding.")] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="Like spam=0.8: answered from so high a score.")
+    ] = None,
+    priority: Annotated[
+        str | None, typer.Option(help="Like violence,spam: which threshold is looked at first.")
+    ] = None,
     *,
     output: Output,
 ) -> None:
@@ -50,6 +56,8 @@ def command(
         precision=precision,  # type: ignore[arg-type]  # checked above
         calibrate=corpus,
         normal_label=normal_label,
+        thresholds=tuple(threshold or ()),
+        priority=priority,
         threads=threads,
     )
     _, result = pack(request, progress=output.progress)

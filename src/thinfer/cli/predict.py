@@ -93,6 +93,7 @@ def _answer(
                 "text": row.text,
                 **second,
                 "label": answer.label,
+                **({"labels": list(answer.labels)} if classifier.is_multi_label else {}),
                 "score": answer.score,
                 "scores": answer.scores,
                 "truncated": answer.truncated,

@@ -35,7 +35,7 @@ def command(
     from thinfer.core.clock import SystemClock
     from thinfer.errors import QualityError
     from thinfer.pipeline.label_reading import separator_of_model
-    from thinfer.pipeline.tune import TuneRequest, tune
+    from thinfer.pipeline.tune import TuneRequest, list_slice_columns, tune
     from thinfer.text.corpus import read_corpus
 
     request = TuneRequest(
@@ -44,6 +44,7 @@ def command(
             test,
             text_column=text_column,
             label_column=label_column,
+            columns=list_slice_columns(bundle),
             label_separator=separator_of_model(bundle, label_separator),
         ),
         calibrate=None

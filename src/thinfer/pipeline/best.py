@@ -10,6 +10,7 @@ from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.choose import Entry, choose
 from thinfer.pipeline.finish import BundleParts, assemble_bundle
 from thinfer.pipeline.job import Job
+from thinfer.pipeline.operate import decider_of
 from thinfer.pipeline.speed import entry_of
 
 __all__ = ["keep_best"]
@@ -41,6 +42,7 @@ def keep_best(job: Job, candidates: Sequence[Candidate]) -> None:
             folder=best.folder,
             normal_label=job.labels.normal,
             problem_type=job.problem_type,
+            point=decider_of(job, best).point,
             quality={"floors": [floor.expr for floor in job.floors], "verdicts": [], "n": 0},
             threads=job.threads,
             seed=job.request.seed,

@@ -19,7 +19,7 @@ from thinfer.core.codec import to_json
 from thinfer.core.progress import Progress
 from thinfer.errors import DataError, UserError
 from thinfer.pipeline.data import LabelledSet, label_corpus
-from thinfer.pipeline.gate import run_corpus
+from thinfer.pipeline.gate import require_plain, run_corpus
 from thinfer.pipeline.judge import describe_floor
 from thinfer.quality.cascade import CascadePolicy, CascadeStage, score_confidence
 from thinfer.quality.floor import Floor, default_floors, parse_floor, warn_about_floors
@@ -39,7 +39,6 @@ from thinfer.text.splits import find_leaks, without
 
 __all__ = ["CascadeRequest", "calibrate_cascade"]
 
-_FEWEST_LABELS = 2
 
 Logits = NDArray[np.float32]
 
@@ -162,7 +161,7 @@ def _open_small(request: CascadeRequest) -> Iterator[_Small]:
         )
         return
     with Classifier.open(request.small, engine=request.engine, threads=request.threads) as opened:
-        _check_single(opened)
+        require_plain(opened)
         yield _Small(
             labels=opened.labels,
             stage=_stage_of(opened),
@@ -175,21 +174,8 @@ def _open_small(request: CascadeRequest) -> Iterator[_Small]:
 @contextmanager
 def _open_big(request: CascadeRequest) -> Iterator[Classifier]:
     with Classifier.open(request.big, engine=request.big_engine, threads=request.threads) as big:
-        _check_single(big)
+        require_plain(big)
         yield big
-
-
-def _check_single(classifier: Classifier) -> None:
-    """Let pass a bundle that gives one label of several.
-
-    Raises:
-        UserError: it gives several labels a text, so no score says how sure it is of one.
-    """
-    manifest = classifier.bundle.manifest
-    is_single = manifest.problem_type == "single_label_classification"
-    if not is_single or len(manifest.labels) < _FEWEST_LABELS:
-        what = f"'{classifier.bundle.path}' cannot take part in a cascade"
-        raise UserError(what, expected="one label of two or more for each text")
 
 
 def _fit(logits: Logits, part: LabelledSet) -> float:

@@ -29,21 +29,15 @@ def warn_about_coarse_dev(job: Job, chosen: Candidate) -> list[str]:
     stored = chosen.folder / "dev.npy"
     if not stored.exists():
         return []
-    answers = np.load(stored, allow_pickle=False).argmax(axis=1)
+    answers = job.answers(np.load(stored, allow_pickle=False))
     warnings = []
     for floor in job.floors:
-        found = estimate(
-            floor,
-            truth=job.sets.dev.truth,
-            original=job.original_dev,
-            candidate=answers,
-            labels=job.labels,
-            truths=job.dev_truths,
-        )
+        known = job.select_rows(floor, answers)
+        found = estimate(floor, **known)
         slack = abs(1.0 - floor.bound)
         if found is None or not floor.relative or slack == 0.0 or found.error <= slack:
             continue
-        rows = len(job.sets.dev)
+        rows = len(known["truth"])
         needed = math.ceil(rows * (found.error / slack) ** 2)
         warnings.append(
             f"dev is small for {floor.expr}: on its {rows:,} rows, what the chosen form keeps is "

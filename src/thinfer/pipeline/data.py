@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from thinfer.errors import DataError, at
 from thinfer.pipeline.request import DataRequest
+from thinfer.quality.floor import Floor
 from thinfer.quality.labels import LabelSet
+from thinfer.quality.subject import find_rows
 from thinfer.text.corpus import Corpus, read_corpus
 from thinfer.text.label_sets import choose_separator
 from thinfer.text.splits import find_leaks, without
@@ -91,12 +93,13 @@ def label_corpus(corpus: Corpus, labels: LabelSet) -> LabelledSet:
     return LabelledSet(corpus=corpus, truth=truth)
 
 
-def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
+def load_sets(request: DataRequest, labels: LabelSet, floors: Sequence[Floor] = ()) -> DataSets:
     """Read the three sets and leave out of `test` what the others already showed.
 
     Args:
         request: files and columns.
         labels: the model's labels.
+        floors: their slices must occur in `dev` and in `test`.
 
     Returns:
         The sets, with what was found.
@@ -104,12 +107,14 @@ def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
     Raises:
         DataError: a file cannot be used, a label is unknown, or only one class is there.
     """
+    sliced = [*request.slices, *(floor.slice[0] for floor in floors if floor.slice is not None)]
     separator = choose_separator(request.label_separator, is_multi_label=labels.is_multi_label)
     read = {
         name: read_corpus(
             path,
             text_column=request.text_column,
             label_column=request.label_column,
+            columns=() if name == "train" else sliced,
             label_separator=separator,
         )
         for name, path in (("train", request.train), ("dev", request.dev), ("test", request.test))
@@ -128,6 +133,10 @@ def load_sets(request: DataRequest, labels: LabelSet) -> DataSets:
     sets = {name: label_corpus(corpus, labels) for name, corpus in kept.items()}
     for name, part in sets.items():
         _require_classes(name, part)
+    for name in ("dev", "test"):
+        for floor in floors:
+            with at(file=sets[name].corpus.name):
+                find_rows(floor, sets[name].corpus.columns, len(sets[name]))
     warnings = []
     dropped = sum(corpus.dropped_empty for corpus in read.values())
     if dropped:

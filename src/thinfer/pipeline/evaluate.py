@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from thinfer.errors import UserError
 from thinfer.nn.checkpoint import load_checkpoint
 from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.data import LabelledSet, label_corpus
-from thinfer.quality.labels import LabelSet
+from thinfer.pipeline.finish import label_set_of
 from thinfer.quality.metrics import measure_quality
+from thinfer.quality.operating import Decider, parse_operating_point
 from thinfer.text.corpus import Corpus
 from thinfer.text.tokenizer import Encoding
 
@@ -39,6 +42,8 @@ def evaluate(
     normal_label: str | None,
     threads: int | None,
     progress: Progress,
+    thresholds: Sequence[str] = (),
+    priority: str | None = None,
 ) -> dict[str, Any]:
     """Answer a labelled corpus and measure the answers.
 
@@ -49,6 +54,8 @@ def evaluate(
         normal_label: the label that is no finding; a bundle's own when absent.
         threads: threads of one call.
         progress: told of the batches.
+        thresholds: `LABEL=SCORE` each, in place of a bundle's own.
+        priority: labels with a threshold, separated by commas, the first that is reached wins.
 
     Returns:
         `n`, `metrics`, `engine`, `precision`, `unknown_token_rate`, `truncated`.
@@ -58,28 +65,31 @@ def evaluate(
     """
     if is_bundle(model):
         with Classifier.open(str(model), engine=engine, threads=threads) as classifier:
-            normal = normal_label or classifier.bundle.manifest.normal_label
-            several = classifier.bundle.manifest.problem_type == "multi_label_classification"
-            labels = LabelSet(classifier.labels, normal=normal, is_multi_label=several)
+            manifest = classifier.bundle.manifest
+            labels = replace(manifest.label_set, normal=normal_label or manifest.normal_label)
+            point = manifest.operating
+            if thresholds or priority:
+                declared = parse_operating_point(thresholds, priority, labels)
+                point = replace(point, thresholds=declared.thresholds, priority=declared.priority)
+            decider = Decider(labels, point)
             part = label_corpus(corpus, labels)
             encoding = part.encode(classifier.tokenizer)
             logits = _run_in_batches(classifier, encoding, progress)
             info = classifier.engine.info
-            return _describe(part, labels, logits, encoding, (info.name, info.precision))
+            return _describe(part, decider, logits, encoding, (info.name, info.precision))
     if engine not in (None, "torch"):
         what = f"a checkpoint has nothing for the engine '{engine}'"
         raise UserError(what, expected="torch", do="make a bundle with `thinfer pack` first")
     checkpoint = load_checkpoint(model)
-    labels = LabelSet(
-        checkpoint.labels, normal=normal_label, is_multi_label=checkpoint.is_multi_label
-    )
+    labels = label_set_of(checkpoint, normal=normal_label)
+    decider = Decider(labels, parse_operating_point(thresholds, priority, labels))
     part = label_corpus(corpus, labels)
     encoding = part.encode(checkpoint.tokenizer)
     pad_id = checkpoint.tokenizer.pad_id
     with progress.task("evaluate", 1) as advance:
         logits = compute_logits(checkpoint.model, encoding.batch, pad_id=pad_id)
         advance(1)
-    return _describe(part, labels, logits, encoding, ("torch", "fp32"))
+    return _describe(part, decider, logits, encoding, ("torch", "fp32"))
 
 
 def _run_in_batches(
@@ -97,14 +107,14 @@ def _run_in_batches(
 
 def _describe(
     part: LabelledSet,
-    labels: LabelSet,
+    decider: Decider,
     logits: NDArray[np.float32],
     encoding: Encoding,
     engine: tuple[str, str],
 ) -> dict[str, Any]:
     return {
         "n": len(part),
-        "metrics": to_json(measure_quality(part.truth, logits.argmax(axis=1), labels)),
+        "metrics": to_json(measure_quality(part.truth, decider.answer(logits), decider.labels)),
         "engine": engine[0],
         "precision": engine[1],
         "unknown_token_rate": float(encoding.unknown.sum() / max(1, len(encoding.batch.ids))),

@@ -33,9 +33,11 @@ from thinfer.export.graph import build_graph
 from thinfer.measure.machine import describe_machine
 from thinfer.nn.checkpoint import Checkpoint
 from thinfer.nn.predict import compute_logits
+from thinfer.quality.labels import LabelSet
+from thinfer.quality.operating import OperatingPoint
 from thinfer.text.batch import Batch
 
-__all__ = ["BundleParts", "assemble_bundle", "problem_type_of"]
+__all__ = ["BundleParts", "assemble_bundle", "label_set_of", "problem_type_of"]
 
 # A bound holds on the machine that measured it; elsewhere rounding differs a little.
 _SLACK = 3.0
@@ -52,6 +54,7 @@ class BundleParts:
         folder: where the files of the spec are.
         normal_label: the label that is no finding, if there is one.
         problem_type: softmax or sigmoid.
+        point: how the logits are read.
         quality: the manifest's `quality`.
         threads: threads of one call, for the golden set.
         seed: draws the golden sequences.
@@ -69,6 +72,17 @@ class BundleParts:
     seed: int
     documents: Mapping[str, bytes]
     recipe: Sequence[Mapping[str, Any]] | None = None
+    point: OperatingPoint = dataclasses.field(default_factory=OperatingPoint)
+
+
+def label_set_of(checkpoint: Checkpoint, *, normal: str | None) -> LabelSet:
+    """Give the classes of a checkpoint.
+
+    Args:
+        checkpoint: the model as it was brought.
+        normal: the label that is no finding, if there is one.
+    """
+    return LabelSet(checkpoint.labels, normal=normal, is_multi_label=checkpoint.is_multi_label)
 
 
 def problem_type_of(checkpoint: Checkpoint) -> ProblemType:
@@ -118,6 +132,7 @@ def assemble_bundle(target: Path, parts: BundleParts) -> Bundle:
         labels=state.labels,
         normal_label=parts.normal_label,
         problem_type=parts.problem_type,
+        operating=parts.point,
         max_length=state.max_length,
         pad_id=state.pad_id,
         engines=tuple(entries),

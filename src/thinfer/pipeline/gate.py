@@ -17,7 +17,9 @@ from thinfer.pipeline.linear import fit_logistic
 from thinfer.text.corpus import Corpus
 from thinfer.text.ngrams import hash_ngrams
 
-__all__ = ["fit_gate", "run_corpus"]
+__all__ = ["fit_gate", "require_plain", "run_corpus"]
+
+_FEWEST_LABELS = 2
 
 BUCKETS = 1 << 18
 WIDTHS = (1, 2)
@@ -52,16 +54,14 @@ def fit_gate(
         The gate.
 
     Raises:
-        UserError: the text has pairs, or the bundle gives several labels a text.
+        UserError: the text has pairs.
     """
     if corpus.pairs is not None:
         what = "a gate reads single texts"
         raise UserError(what, got="text pairs")
     with Classifier.open(bundle, threads=threads) as classifier:
+        require_plain(classifier)
         manifest = classifier.bundle.manifest
-        if manifest.problem_type != "single_label_classification" or len(manifest.labels) == 1:
-            what = f"'{bundle}' cannot have a gate"
-            raise UserError(what, expected="one label of two or more for each text")
         taught = run_corpus(classifier, corpus, f"run {bundle}", progress)
     facts = GateFacts(
         labels=manifest.labels, widths=widths, known=known, model=manifest.content_digest
@@ -70,6 +70,23 @@ def fit_gate(
     weights, bias = _fit(hashes, taught, seed=seed)
     seen = _mark_seen(hash_ngrams(text, known) for text in corpus.texts)
     return Gate(facts=facts, weights=weights, bias=bias, seen=seen)
+
+
+def require_plain(classifier: Classifier) -> None:
+    """Let pass a bundle that answers with the best of several labels.
+
+    Args:
+        classifier: of the bundle.
+
+    Raises:
+        UserError: it gives several labels a text, or has thresholds: then the best score does not
+            say how sure it is of its answer.
+    """
+    labels, point = classifier.decider.labels, classifier.decider.point
+    if labels.is_multi_label or len(labels) < _FEWEST_LABELS or not point.is_plain:
+        what = f"'{classifier.bundle.path}' cannot take part in a cascade"
+        expected = "one label of two or more for each text, the best one, without thresholds"
+        raise UserError(what, expected=expected)
 
 
 def run_corpus(

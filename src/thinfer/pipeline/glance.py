@@ -62,15 +62,15 @@ class Glancer:
         Returns:
             The score, and the answers, int64 `[rows]`.
         """
-        rows = self._rows[rung]
-        part = self._job.sets.dev.corpus.select([int(row) for row in rows])
+        rows, job = self._rows[rung], self._job
+        part = job.sets.dev.corpus.select([int(row) for row in rows])
         batch = state.tokenizer.encode(part.texts, part.pairs).batch
         logits = compute_logits(state.module(), batch, pad_id=state.pad_id)
-        answers: Answers = logits.argmax(axis=1)
+        answers = job.answers(logits, rows)
         score = Score(
             is_within=not self.misses(answers, rows, margin_se=_MARGINS[rung]),
             speed=self.predict(state),
-            quality=float(np.mean(answers == self._job.original_dev[rows])),
+            quality=float(np.mean(answers == job.original_dev[rows])),
             size=float(sum(array.nbytes for array in state.weights.values())),
         )
         return score, answers
@@ -87,18 +87,12 @@ class Glancer:
                 how many it may be missed.
         """
         job = self._job
+        about = [(floor, job.select_rows(floor, answers, rows)) for floor in job.floors]
         return [
             floor.expr
-            for floor in job.floors
-            if not margin_cleared(
-                floor,
-                truth=job.sets.dev.truth[rows],
-                original=job.original_dev[rows],
-                candidate=answers,
-                labels=job.labels,
-                truths=None if job.dev_truths is None else job.dev_truths[:, rows],
-                margin_se=margin_se,
-            )
+            for floor, known in about
+            # Few rows may hold none of a slice, and then say nothing against it.
+            if len(known["truth"]) and not margin_cleared(floor, **known, margin_se=margin_se)
         ]
 
     def predict(self, state: State) -> float:

@@ -22,6 +22,9 @@ from thinfer.pipeline.workspace import Workspace
 from thinfer.quality.floor import Floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import measure_quality
+from thinfer.quality.operating import Decider, OperatingPoint
+from thinfer.quality.refit import refit_point
+from thinfer.quality.subject import find_rows
 from thinfer.quality.verdict import estimate, margin_cleared, would_hold
 from thinfer.text.batch import Batch
 from thinfer.text.tokenizer import Tokenizer
@@ -29,6 +32,7 @@ from thinfer.text.tokenizer import Tokenizer
 __all__ = ["Job"]
 
 Answers = NDArray[np.int64]
+Logits = NDArray[np.float32]
 
 _CALIBRATION_TEXTS = 2048
 
@@ -45,7 +49,9 @@ class Job:
         problem_type: as the manifest names it.
         floors: what must hold.
         sets: the labelled text.
-        original_dev: int64 `[dev rows]`, the original's answers.
+        point: how the original's logits are read.
+        original_logits: float32 `[dev rows, classes]`, the original's.
+        original_dev: int64 `[dev rows]`, its answers.
         dev_truths: int64 `[draws, dev rows]`, truths drawn from the original's calibrated
             probabilities (`draw_truths`); absent: floors are judged by counted rows alone.
         threads: threads of one call.
@@ -64,6 +70,8 @@ class Job:
     problem_type: ProblemType
     floors: tuple[Floor, ...]
     sets: DataSets
+    point: OperatingPoint
+    original_logits: Logits
     original_dev: Answers
     threads: int
     engines: tuple[str, ...]
@@ -105,6 +113,63 @@ class Job:
         part = self.sets.train.corpus.select(self.calibration_rows())
         return tokenizer.encode(part.texts, part.pairs).batch
 
+    @property
+    def decider(self) -> Decider:
+        """How the original answers."""
+        return Decider(self.labels, self.point)
+
+    def decider_for(self, logits: Logits, rows: NDArray[np.int64] | slice = slice(None)) -> Decider:
+        """Give how a form answers: the original's operating point, fitted to its own scores.
+
+        Args:
+            logits: float32 `[rows, classes]`, the form's on `dev`.
+            rows: which rows of `dev` they are.
+        """
+        point = refit_point(
+            self.point,
+            logits,
+            original=self.original_logits[rows],
+            truth=self.sets.dev.truth[rows],
+            labels=self.labels,
+        )
+        return Decider(self.labels, point)
+
+    def answers(self, logits: Logits, rows: NDArray[np.int64] | slice = slice(None)) -> Answers:
+        """Give the answers of a form to rows of `dev`, at its own operating point.
+
+        Args:
+            logits: float32 `[rows, classes]`.
+            rows: which rows they are.
+
+        Returns:
+            int64 `[rows]`.
+        """
+        return self.decider_for(logits, rows).answer(logits)
+
+    def select_rows(
+        self, floor: Floor, answers: Answers, rows: NDArray[np.int64] | slice = slice(None)
+    ) -> dict[str, Any]:
+        """Give what `dev` knows of a floor: the rows that it is about.
+
+        Args:
+            floor: perhaps with a slice.
+            answers: int64 `[rows]`, of a candidate.
+            rows: which rows of `dev` were answered.
+
+        Returns:
+            `truth`, `original`, `candidate` and `labels`, as `estimate` and its kin take them, and
+            `truths` where there are any; a slice that none of the rows belongs to gives no row.
+        """
+        dev = self.sets.dev
+        about = find_rows(floor, dev.corpus.columns, len(dev))[rows]
+        return {
+            "truth": dev.truth[rows][about],
+            "original": self.original_dev[rows][about],
+            "candidate": answers[about],
+            "labels": self.labels,
+            "truths": None if self.dev_truths is None else self.dev_truths[:, rows][:, about],
+        }
+
     def missed_floors(
         self,
         answers: Answers,
@@ -123,16 +188,13 @@ class Job:
             is_kin: they are a compressed form's; those of another kind of model are judged by
                 counted rows alone.
         """
+        unseen = {} if is_kin else {"truths": None}
         return tuple(
             floor.expr
             for floor in self.floors
             if not margin_cleared(
                 floor.tightened(spend),
-                truth=self.sets.dev.truth,
-                original=self.original_dev,
-                candidate=answers,
-                labels=self.labels,
-                truths=self.dev_truths if is_kin else None,
+                **{**self.select_rows(floor, answers), **unseen},
                 margin_se=margin_se,
             )
         )
@@ -147,9 +209,8 @@ class Job:
             `expr`, `value` (for a relative floor, the share of the original's that is kept) and
             `error`, its standard error; floors that these rows cannot show are left out.
         """
-        rows = {"truth": self.sets.dev.truth, "original": self.original_dev, "candidate": answers}
         found = [
-            (floor.expr, estimate(floor, **rows, labels=self.labels, truths=self.dev_truths))
+            (floor.expr, estimate(floor, **self.select_rows(floor, answers)))
             for floor in self.floors
         ]
         return [
@@ -166,17 +227,14 @@ class Job:
         Args:
             answers: int64 `[dev rows]`, of a compressed form.
         """
+        test = self.sets.test
         return tuple(
             floor.expr
             for floor in self.floors
             if not would_hold(
                 floor,
-                truth=self.sets.dev.truth,
-                original=self.original_dev,
-                candidate=answers,
-                labels=self.labels,
-                rows=len(self.sets.test),
-                truths=self.dev_truths,
+                **self.select_rows(floor, answers),
+                rows=int(find_rows(floor, test.corpus.columns, len(test)).sum()),
             )
         )
 

@@ -12,8 +12,11 @@ import numpy as np
 from thinfer.core.codec import to_json
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.job import Answers, Job
+from thinfer.pipeline.operate import decider_of
 from thinfer.quality.floor import Floor
-from thinfer.quality.verdict import Verdict, judge, overall
+from thinfer.quality.operating import Decider
+from thinfer.quality.subject import judge_subject
+from thinfer.quality.verdict import Verdict, overall
 
 __all__ = ["Judgement", "describe_floor", "judge_on_test"]
 
@@ -27,6 +30,7 @@ class Judgement:
         floors: each floor with its verdict, as JSON.
         original: int64 `[test rows]`, the original's answers.
         chosen: int64 `[test rows]`, the chosen candidate's answers.
+        deciders: how the original and the chosen candidate answer.
         entry: the line for the log of judgements.
         warnings: what the reader should know of the floors.
     """
@@ -35,6 +39,7 @@ class Judgement:
     floors: tuple[Mapping[str, Any], ...]
     original: Answers
     chosen: Answers
+    deciders: tuple[Decider, Decider]
     entry: Mapping[str, Any]
 
 
@@ -50,20 +55,22 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
         The verdicts, and the answers that they rest on.
     """
     answers = []
+    deciders = (job.decider, decider_of(job, chosen))
     with job.progress.task("judging on test", 2) as advance:
-        for candidate in (original, chosen):
+        for candidate, decider in zip((original, chosen), deciders, strict=True):
             runner = candidate.open(job.threads)
-            answers.append(runner.run_set(job.sets.test).argmax(axis=1))
+            answers.append(decider.answer(runner.run_set(job.sets.test)))
             runner.close()
             advance(1)
     before, after = answers
     verdicts = [
-        judge(
+        judge_subject(
             floor,
             truth=job.sets.test.truth,
             original=before,
             candidate=after,
             labels=job.labels,
+            columns=job.sets.test.corpus.columns,
             rng=job.rng(),
         )
         for floor in job.floors
@@ -77,6 +84,7 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
         floors=floors,
         original=before,
         chosen=after,
+        deciders=deciders,
         entry={
             "test_digest": job.sets.test.corpus.digest,
             "n": len(job.sets.test),

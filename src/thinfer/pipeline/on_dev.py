@@ -127,5 +127,4 @@ def _answers_on_dev(job: Job, candidate: Candidate, trial: StateTrial) -> Answer
     }
     keep_json(candidate.folder / "flips.json", lambda: list(parity.label_flips))
     require_parity(parity, bound=bound, min_agreement=agreement, name=candidate.name)
-    answers: Answers = logits.argmax(axis=1)
-    return answers
+    return job.answers(logits)

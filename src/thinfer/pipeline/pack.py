@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from thinfer.bundle import LAYOUT, Bundle, check_place
-from thinfer.bundle.manifest import ProblemType
 from thinfer.compress.embedding import prune_positions
 from thinfer.compress.state import State
 from thinfer.core.cores import usable_cores
@@ -17,10 +16,10 @@ from thinfer.engine.base import EngineSpec, Precision
 from thinfer.export.write import ExportRequest, write_engine
 from thinfer.nn.checkpoint import load_checkpoint
 from thinfer.pipeline.candidate import describe_candidate
-from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
+from thinfer.pipeline.finish import BundleParts, assemble_bundle, label_set_of, problem_type_of
 from thinfer.pipeline.original import state_of
 from thinfer.pipeline.profile import profile_corpus
-from thinfer.quality.labels import LabelSet
+from thinfer.quality.operating import Decider, parse_operating_point
 from thinfer.text.corpus import Corpus
 
 __all__ = ["PackRequest", "pack"]
@@ -38,6 +37,8 @@ class PackRequest:
         calibrate: text that fixes the input ranges of INT8; OpenVINO needs it, and ONNX
             Runtime without it finds a range for each call.
         normal_label: the label that is no finding, if there is one.
+        thresholds: `LABEL=SCORE` each: from which score a label is answered.
+        priority: labels with a threshold, separated by commas, the first that is reached wins.
         threads: threads of one call.
         seed: draws the golden sequences.
     """
@@ -48,6 +49,8 @@ class PackRequest:
     precision: Precision = "fp32"
     calibrate: Corpus | None = None
     normal_label: str | None = None
+    thresholds: tuple[str, ...] = ()
+    priority: str | None = None
     threads: int | None = None
     seed: int = 0
 
@@ -66,11 +69,8 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
     """
     check_place(request.out)
     checkpoint = load_checkpoint(request.model)
-    LabelSet(  # refuses a label that is not there, and more labels than fit
-        checkpoint.labels,
-        normal=request.normal_label,
-        is_multi_label=checkpoint.is_multi_label,
-    )
+    labels = label_set_of(checkpoint, normal=request.normal_label)
+    point = parse_operating_point(request.thresholds, request.priority, labels)
     state, _ = prune_positions(state_of(checkpoint), checkpoint.max_length)
     calibration = None
     if request.calibrate is not None:
@@ -90,8 +90,8 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
         describe_candidate(Path(folder), spec, state)
         documents = {LAYOUT.card: card.encode()}
         if request.calibrate is not None:
-            kind, threads = problem_type_of(checkpoint), request.threads
-            documents |= _profile(request.calibrate, state, spec, Path(folder), kind, threads)
+            decider, threads = Decider(labels, point), request.threads
+            documents |= _profile(request.calibrate, state, spec, Path(folder), decider, threads)
         advance(1)
         bundle = assemble_bundle(
             request.out,
@@ -101,6 +101,7 @@ def pack(request: PackRequest, *, progress: Progress) -> tuple[Bundle, dict[str,
                 folder=Path(folder),
                 normal_label=request.normal_label,
                 problem_type=problem_type_of(checkpoint),
+                point=point,
                 quality={"floors": [], "verdicts": [], "n": 0, "judgements": []},
                 threads=request.threads or usable_cores(),
                 seed=request.seed,
@@ -123,7 +124,7 @@ def _profile(
     state: State,
     spec: EngineSpec,
     folder: Path,
-    kind: ProblemType,
+    decider: Decider,
     threads: int | None,
 ) -> dict[str, bytes]:
     """Give the profile of the calibration text, by its name in the bundle."""
@@ -132,7 +133,7 @@ def _profile(
         state,
         spec,
         folder=folder,
-        is_multi_label=kind == "multi_label_classification",
+        decider=decider,
         threads=threads or usable_cores(),
         source="calibrate",
     )

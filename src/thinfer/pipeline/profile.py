@@ -14,7 +14,9 @@ from thinfer.engine.base import EngineSpec
 from thinfer.engine.registry import open_engine_folder
 from thinfer.pipeline.candidate import BATCH_TEXTS, Candidate
 from thinfer.pipeline.job import Job
+from thinfer.pipeline.operate import decider_of
 from thinfer.quality.drift import build_profile, read_facts
+from thinfer.quality.operating import Decider
 from thinfer.text.corpus import Corpus
 
 __all__ = ["profile_candidate", "profile_corpus"]
@@ -39,7 +41,7 @@ def profile_candidate(job: Job, candidate: Candidate) -> bytes:
         candidate.state,
         candidate.spec,
         folder=candidate.folder,
-        is_multi_label=job.problem_type == "multi_label_classification",
+        decider=decider_of(job, candidate),
         threads=job.threads,
         source="dev",
     )
@@ -51,7 +53,7 @@ def profile_corpus(
     spec: EngineSpec,
     *,
     folder: Path,
-    is_multi_label: bool,
+    decider: Decider,
     threads: int,
     source: str,
 ) -> bytes:
@@ -63,7 +65,7 @@ def profile_corpus(
         state: the model.
         spec: the engine.
         folder: where its files are.
-        is_multi_label: a sigmoid for each label.
+        decider: how the logits are read.
         threads: threads of one call.
         source: which texts they are, for the profile.
 
@@ -88,7 +90,7 @@ def profile_corpus(
         logits,
         lengths=encoding.batch.lengths,
         unknown=encoding.unknown,
-        is_multi_label=is_multi_label,
+        decider=decider,
     )
     profile = build_profile(
         facts, state.labels, source=source, engine=spec.name, precision=spec.precision

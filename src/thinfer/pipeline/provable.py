@@ -44,4 +44,4 @@ def prefer_provable(job: Job, candidates: Sequence[Candidate]) -> None:
 
 def _list_unprovable(job: Job, candidate: Candidate) -> tuple[str, ...]:
     logits = np.load(candidate.folder / "dev.npy", allow_pickle=False)  # of all that cleared
-    return job.unprovable_floors(logits.argmax(axis=1))
+    return job.unprovable_floors(job.answers(logits))

@@ -18,6 +18,7 @@ from thinfer.pipeline.coarse import warn_about_coarse_dev
 from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import Judgement
+from thinfer.pipeline.operate import describe_point
 from thinfer.pipeline.profile import profile_candidate
 from thinfer.pipeline.report import render_report
 from thinfer.pipeline.yardsticks import (
@@ -98,6 +99,7 @@ def publish(job: Job, checkpoint: Checkpoint, outcome: Outcome, *, seconds: floa
             folder=chosen.folder,
             normal_label=job.labels.normal,
             problem_type=problem_type_of(checkpoint),
+            point=outcome.judgement.deciders[1].point,
             quality={
                 "floors": [floor.expr for floor in job.floors],
                 "verdicts": result["floors"],
@@ -145,6 +147,8 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
         )
     }
     is_best_so_far = judgement.verdict == "broken" or not _is_cleared(outcome.chosen)
+    for name, decider in zip(("original", "chosen"), judgement.deciders, strict=True):
+        ends[name]["operating"] = describe_point(decider)
     ends["chosen"]["steps"] = [to_json(report) for report in outcome.chosen.state.history]
     warnings = [BEST_SO_FAR] if is_best_so_far else []
     if str(outcome.chosen.facts.get("refused") or "").startswith("not faster"):

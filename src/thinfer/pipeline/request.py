@@ -32,6 +32,7 @@ class DataRequest:
         label_separator: between the labels of a cell, for a multi-label model; `|` when absent.
         normal_label: the label that is no finding, if there is one.
         unlabelled: more text that the vocabulary covers and retraining learns from, if any.
+        slices: columns of `dev` and `test` by whose values the report lists quality.
     """
 
     train: Path
@@ -42,6 +43,7 @@ class DataRequest:
     label_separator: str | None = None
     normal_label: str | None = None
     unlabelled: Path | None = None
+    slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ class CompressRequest:
         data: the labelled text.
         out: the bundle's folder; resume state lives in `out` + `.work`.
         floors: floor expressions; none = the default floors of the labels.
+        thresholds: `LABEL=SCORE` each: from which score the original answers a label.
+        priority: labels with a threshold, separated by commas, the first that is reached wins.
         widths: encoder cost that shall stay, each in 0 … 1; empty = found by trying.
         speedups: throughput to the dense form's in the same engine, each over 1.
         recipe: steps of one further state; with it alone, no widths are found by trying.
@@ -80,6 +84,8 @@ class CompressRequest:
     data: DataRequest
     out: Path
     floors: tuple[str, ...] = ()
+    thresholds: tuple[str, ...] = ()
+    priority: str | None = None
     widths: tuple[Fraction, ...] = ()
     speedups: tuple[float, ...] = ()
     recipe: Recipe | None = None

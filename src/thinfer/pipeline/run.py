@@ -22,11 +22,12 @@ from thinfer.pipeline.choose import choose
 from thinfer.pipeline.data import DataSets, load_sets
 from thinfer.pipeline.dropped import predict_speedups
 from thinfer.pipeline.factors import measure_factors
-from thinfer.pipeline.finish import problem_type_of
+from thinfer.pipeline.finish import label_set_of, problem_type_of
 from thinfer.pipeline.follow import check_recipe
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import judge_on_test
 from thinfer.pipeline.on_dev import describe_reference
+from thinfer.pipeline.operate import declare_point, set_declared_rates
 from thinfer.pipeline.original import build_baseline, build_original, state_of
 from thinfer.pipeline.provable import prefer_provable
 from thinfer.pipeline.publish import Compression, Outcome, publish
@@ -36,9 +37,10 @@ from thinfer.pipeline.speed import entry_of, measure_speeds, predict_latencies, 
 from thinfer.pipeline.states import StateTrial
 from thinfer.pipeline.workspace import Workspace
 from thinfer.pipeline.yardsticks import fit_yardsticks
-from thinfer.quality.floor import default_floors, parse_floor
-from thinfer.quality.foresight import calibrate, draw_truths
+from thinfer.quality.floor import Floor, default_floors, parse_floor
+from thinfer.quality.foresight import draw_likely_truths
 from thinfer.quality.labels import LabelSet
+from thinfer.quality.operating import Decider
 
 __all__ = ["compress"]
 
@@ -62,14 +64,11 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
     if request.recipe is not None:
         check_recipe(request.recipe)
     checkpoint = load_checkpoint(request.model)
-    labels = LabelSet(
-        checkpoint.labels,
-        normal=request.data.normal_label,
-        is_multi_label=checkpoint.is_multi_label,
-    )
-    sets = load_sets(request.data, labels)
+    labels = label_set_of(checkpoint, normal=request.data.normal_label)
+    floors = tuple(parse_floor(expr, labels) for expr in request.floors) or default_floors(labels)
+    sets = load_sets(request.data, labels, floors)
     with lock_folder(request.work):
-        job, original = _prepare(request, checkpoint, labels, sets, progress, clock)
+        job, original = _prepare(request, checkpoint, floors, sets, progress, clock, labels=labels)
         if request.minutes is not None:
             job = replace(job, deadline_s=started + 60 * request.minutes)
         baseline = build_baseline(job.workspace, checkpoint, job.original)
@@ -103,12 +102,14 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
 def _prepare(
     request: CompressRequest,
     checkpoint: Checkpoint,
-    labels: LabelSet,
+    floors: tuple[Floor, ...],
     sets: DataSets,
     progress: Progress,
     clock: Clock,
+    *,
+    labels: LabelSet,
 ) -> tuple[Job, Candidate]:
-    floors = tuple(parse_floor(expr, labels) for expr in request.floors) or default_floors(labels)
+    declared = declare_point(request, floors, labels)
     engines, precisions = _list_engines(request), _list_precisions(request)
     if not any((engine, kind) in EXPORTERS for engine in engines for kind in precisions):
         what = "no engine can run any of the precisions asked for"
@@ -125,6 +126,7 @@ def _prepare(
         seconds = clock.monotonic() - begun
         runner.close()
         advance(1)
+    point = set_declared_rates(declared, floors, logits, sets.dev.truth, labels)
     job = Job(
         request=request,
         workspace=workspace,
@@ -133,8 +135,10 @@ def _prepare(
         problem_type=problem_type_of(checkpoint),
         floors=floors,
         sets=sets,
-        original_dev=logits.argmax(axis=1),
-        dev_truths=draw_truths(calibrate(logits, sets.dev.truth)),
+        point=point,
+        original_logits=logits,
+        original_dev=Decider(labels, point).answer(logits),
+        dev_truths=draw_likely_truths(logits, sets.dev.truth, labels),
         threads=threads,
         engines=engines,
         precisions=precisions,

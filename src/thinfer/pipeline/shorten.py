@@ -130,5 +130,5 @@ def shorten_best(
 def _describe(job: Job, trial: StateTrial) -> dict[str, Any]:
     what = f"on dev, {', '.join(trial.missed)} is not cleared by its FP32 torch form"
     job.progress.note(f"{trial.name}: {what}")
-    answers = trial.logits.argmax(axis=1)
+    answers = job.answers(trial.logits)
     return describe_missed(job, trial.name, trial.state, answers=answers, reason=what)

@@ -13,7 +13,7 @@ from thinfer.compress.embedding import prune_positions, prune_vocabulary
 from thinfer.compress.state import State
 from thinfer.compress.surgery import cut
 from thinfer.nn.predict import compute_logits
-from thinfer.pipeline.job import Answers, Job, covering_texts
+from thinfer.pipeline.job import Job, covering_texts
 from thinfer.pipeline.workspace import keep_array
 
 __all__ = [
@@ -77,8 +77,7 @@ def dense_state(job: Job) -> StateTrial:
             )
             trial = try_state(job, name, state)
             advance(1)
-            answers: Answers = trial.logits.argmax(axis=1)
-            if not job.missed_floors(answers, spend=_VOCABULARY_SPENDS):
+            if not job.missed_floors(job.answers(trial.logits), spend=_VOCABULARY_SPENDS):
                 return trial
             job.progress.note(f"{name}: {state.architecture.vocab:,} token rows cost too much")
     return trial
@@ -109,7 +108,7 @@ def describe_trial(job: Job, name: str, state: State, logits: NDArray[np.float32
         state: the model.
         logits: float32 `[dev rows, classes]`, of its FP32 torch form.
     """
-    answers: Answers = logits.argmax(axis=1)
+    answers = job.answers(logits)
     return StateTrial(
         name=name,
         state=state,

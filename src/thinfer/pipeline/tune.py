@@ -32,11 +32,13 @@ from thinfer.pipeline.judge import describe_floor
 from thinfer.quality.floor import parse_floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import measure_quality
-from thinfer.quality.verdict import judge, overall
+from thinfer.quality.operating import Decider
+from thinfer.quality.subject import judge_subject
+from thinfer.quality.verdict import overall
 from thinfer.text.corpus import Corpus
 from thinfer.text.tokenizer import Tokenizer
 
-__all__ = ["TuneRequest", "tune"]
+__all__ = ["TuneRequest", "list_slice_columns", "tune"]
 
 _TEXTS = 512
 _AGREEMENT = 0.99  # with the bundle's own FP32 form, without a label in sight
@@ -79,11 +81,8 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
         EngineError: no engine here answers as the bundle does.
     """
     bundle = open_bundle(request.bundle)
-    labels = LabelSet(
-        bundle.manifest.labels,
-        normal=bundle.manifest.normal_label,
-        is_multi_label=bundle.manifest.problem_type == "multi_label_classification",
-    )
+    decider = bundle.manifest.decider()
+    labels = decider.labels
     report = _read_report(bundle)
     part, before = _match_test(report, request.test, labels)
     state = _state_of(bundle)
@@ -97,7 +96,7 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
             what = "no engine here answers as the bundle does"
             raise EngineError(what, do="run `thinfer verify` on the bundle")
         chosen = max(sound, key=lambda item: float(item.facts["texts_per_second"]))
-        verdict, floors, answers = _judge(report, part, before, chosen, labels, threads, request)
+        verdict, floors, answers = _judge(report, part, before, chosen, decider, threads, request)
         result = {
             "bundle": str(request.bundle),
             "verdict": verdict,
@@ -112,6 +111,18 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
         if result["is_rewritten"]:
             _rewrite(bundle, state, chosen, result, request, threads)
         return result
+
+
+def list_slice_columns(bundle: Path) -> tuple[str, ...]:
+    """Give the columns of the test file that the floors of a bundle look at.
+
+    Args:
+        bundle: its path.
+    """
+    opened = open_bundle(bundle)
+    labels = opened.manifest.label_set
+    floors = [parse_floor(expr, labels) for expr in opened.manifest.quality.get("floors", ())]
+    return tuple(dict.fromkeys(floor.slice[0] for floor in floors if floor.slice is not None))
 
 
 def _read_report(bundle: Bundle) -> Mapping[str, Any]:
@@ -246,21 +257,22 @@ def _judge(
     part: LabelledSet,
     before: Any,  # noqa: ANN401 - int64 [rows]
     chosen: Candidate,
-    labels: LabelSet,
+    decider: Decider,
     threads: int,
     request: TuneRequest,
 ) -> tuple[str, list[dict[str, Any]], Any]:
     runner = chosen.open(threads)
-    after = runner.run_set(part).argmax(axis=1)
+    after = decider.answer(runner.run_set(part))
     runner.close()
-    floors = [parse_floor(body["expr"], labels) for body in report["floors"]]
+    floors = [parse_floor(body["expr"], decider.labels) for body in report["floors"]]
     verdicts = [
-        judge(
+        judge_subject(
             floor,
             truth=part.truth,
             original=before,
             candidate=after,
-            labels=labels,
+            labels=decider.labels,
+            columns=part.corpus.columns,
             rng=np.random.default_rng(request.seed),
         )
         for floor in floors
@@ -305,6 +317,7 @@ def _rewrite(
             folder=chosen.folder,
             normal_label=bundle.manifest.normal_label,
             problem_type=bundle.manifest.problem_type,
+            point=bundle.manifest.operating,
             quality=quality,
             threads=threads,
             seed=request.seed,

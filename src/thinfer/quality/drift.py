@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.errors import DataError
+from thinfer.quality.operating import Decider
 
 __all__ = ["Profile", "Shift", "TextFacts", "build_profile", "compare_facts", "read_facts"]
 
@@ -123,7 +124,7 @@ def read_facts(
     *,
     lengths: Counts,
     unknown: Counts,
-    is_multi_label: bool,
+    decider: Decider,
 ) -> TextFacts:
     """Give the facts of texts from what an engine and a tokenizer said of them.
 
@@ -131,15 +132,16 @@ def read_facts(
         logits: float32 `[texts, classes]`, finite.
         lengths: int64 `[texts]`, tokens.
         unknown: int64 `[texts]`, unknown tokens.
-        is_multi_label: a sigmoid for each class in place of a softmax.
+        decider: how the logits are read.
     """
-    wide = logits.astype(np.float64)
-    best = wide.argmax(axis=1)
-    top = wide.max(axis=1, initial=-np.inf)
-    if is_multi_label or logits.shape[1] == 1:
-        confidence = 1.0 / (1.0 + np.exp(-np.clip(top, -700, 700)))
+    best = decider.lead(decider.scores(logits))
+    wide = decider.adjust(logits).astype(np.float64)
+    own = np.take_along_axis(wide, best[:, None], axis=1)[:, 0]
+    if decider.is_sigmoid:
+        confidence = 1.0 / (1.0 + np.exp(-np.clip(own, -700, 700)))
     else:
-        confidence = 1.0 / np.exp(wide - top[:, None]).sum(axis=1)
+        top = wide.max(axis=1, initial=-np.inf)
+        confidence = np.exp(own - top) / np.exp(wide - top[:, None]).sum(axis=1)
     return TextFacts(
         label=best.astype(np.int64),
         confidence=confidence,

@@ -26,6 +26,7 @@ METRICS = (
 )
 _EXPRESSION = re.compile(
     r"\s*(?P<metric>\w+)\s*(?:\[(?P<label>[^\]]+)\])?"
+    r"\s*(?:@\s*fpr\s*=\s*(?P<fpr>\d+(?:\.\d*)?|\.\d+)\s*(?P<fpr_percent>%?))?"
     r"\s*(?P<direction>>=|<=)\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<percent>%?)\s*"
 )
 _FORMS = "for example accuracy>=99.5% (of the original), recall[spam]>=0.995, flag_rate<=105%"
@@ -42,6 +43,9 @@ class Floor:
         bound: 0.995 for both `99.5%` (relative) and `0.995` (absolute).
         direction: `<=` only for `flag_rate`.
         expr: as the user wrote it, outer blanks removed.
+        slice: column and value of the rows that it is about; all rows when absent.
+        fpr: false-positive rate, 0 … 1, at which the threshold of the label is set; absent where
+            the model's own answers are judged.
     """
 
     metric: str
@@ -50,6 +54,8 @@ class Floor:
     bound: float
     direction: Literal[">=", "<="]
     expr: str
+    slice: tuple[str, str] | None = None
+    fpr: float | None = None
 
     def tightened(self, spend: float) -> Floor:
         """Give the floor that allows only a part of what this one allows.
@@ -67,7 +73,9 @@ def parse_floor(expr: str, labels: LabelSet) -> Floor:
 
     Args:
         expr: `METRIC[LABEL]>=BOUND`; a bound with `%` is relative to the original. A label may
-            contain anything but `]`.
+            contain anything but `]`. `[LABEL|COLUMN=VALUE]` is about the rows whose column holds
+            the value, `[|COLUMN=VALUE]` that for metrics without a label;
+            `recall[LABEL]@fpr=0.01` is recall where so many of the other rows are answered as it.
         labels: the classes of the model.
 
     Returns:
@@ -79,7 +87,8 @@ def parse_floor(expr: str, labels: LabelSet) -> Floor:
     match = _EXPRESSION.fullmatch(expr)
     if match is None:
         raise _refuse(expr, "METRIC>=BOUND", "no such form")
-    metric, label, direction = match["metric"], match["label"], match["direction"]
+    metric, direction = match["metric"], match["direction"]
+    label, rows = _split_brackets(expr, match["label"], labels)
     if metric not in METRICS:
         raise _refuse(expr, f"a metric of {list(METRICS)}", metric)
     if label is not None and metric not in ("recall", "precision"):
@@ -92,6 +101,7 @@ def parse_floor(expr: str, labels: LabelSet) -> Floor:
         raise _refuse(expr, "--normal-label, which says what is not a flag", "none")
     if direction == "<=" and metric != "flag_rate":
         raise _refuse(expr, f"{metric}>=…: only flag_rate has a ceiling", direction)
+    fpr = _read_fpr(expr, match, metric, label, labels)
     bound = float(match["number"]) / (100 if match["percent"] else 1)
     if not match["percent"] and bound > 1:
         raise _refuse(expr, "a share 0 … 1, or a percentage with %", match["number"])
@@ -104,6 +114,8 @@ def parse_floor(expr: str, labels: LabelSet) -> Floor:
         bound=bound,
         direction="<=" if direction == "<=" else ">=",
         expr=expr.strip(),
+        slice=rows,
+        fpr=fpr,
     )
 
 
@@ -142,6 +154,34 @@ def warn_about_floors(
         for floor in floors
         if floor.metric in ("accuracy", "agreement")
     )
+
+
+def _split_brackets(
+    expr: str, inside: str | None, labels: LabelSet
+) -> tuple[str | None, tuple[str, str] | None]:
+    """Label and slice of what stands in brackets; a label that holds a bar is taken whole."""
+    if inside is None or inside in labels.names or "|" not in inside:
+        return inside, None
+    label, _, rows = inside.rpartition("|")
+    column, equals, value = rows.partition("=")
+    if not equals or not column.strip():
+        raise _refuse(expr, "[LABEL|COLUMN=VALUE]", f"[{inside}]")
+    return label or None, (column.strip(), value)
+
+
+def _read_fpr(
+    expr: str, match: re.Match[str], metric: str, label: str | None, labels: LabelSet
+) -> float | None:
+    if match["fpr"] is None:
+        return None
+    if metric != "recall" or label is None:
+        raise _refuse(expr, "@fpr with recall[LABEL]", metric)
+    if label == labels.normal:
+        raise _refuse(expr, "@fpr with a label that is a finding", f"the normal label {label!r}")
+    fpr = float(match["fpr"]) / (100 if match["fpr_percent"] else 1)
+    if not 0.0 < fpr < 1.0:
+        raise _refuse(expr, "a false-positive rate between 0 and 1", match["fpr"])
+    return fpr
 
 
 def _refuse(expr: str, expected: str, got: str) -> UserError:

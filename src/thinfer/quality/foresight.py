@@ -18,8 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.quality.floor import Floor
+from thinfer.quality.labels import LabelSet
 
-__all__ = ["Estimate", "calibrate", "draw_truths", "fit_temperature", "is_foreseeable", "shrink"]
+__all__ = [
+    "Estimate",
+    "calibrate",
+    "draw_likely_truths",
+    "draw_truths",
+    "fit_temperature",
+    "is_foreseeable",
+    "shrink",
+]
 
 Classes = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
@@ -82,16 +91,41 @@ def calibrate(logits: NDArray[np.float32], truth: Classes) -> Probabilities:
     return chances
 
 
+def draw_likely_truths(logits: NDArray[np.float32], truth: Classes, labels: LabelSet) -> Classes:
+    """Draw truths from a model's calibrated probabilities.
+
+    Args:
+        logits: float32 `[rows, classes]`.
+        truth: int64 `[rows]`, classes, or sets of labels of a multi-label model.
+        labels: the classes.
+
+    Returns:
+        int64 `[draws, rows]`; the labels of a set are drawn each for itself.
+    """
+    if not labels.is_multi_label:
+        return draw_truths(calibrate(logits, truth))
+    held = labels.members(truth)
+    drawn = []
+    for place in range(len(labels)):
+        # A sigmoid is the softmax of the logit and 0; each label gets its own temperature.
+        pair = np.stack([np.zeros(len(logits), dtype=np.float32), logits[:, place]], axis=1)
+        chances = calibrate(pair, held[:, place].astype(np.int64))
+        # Steps of one label must not coincide with another's, or labels would come together.
+        drawn.append(draw_truths(chances, shift=place * _GOLDEN / 7) == 1)
+    return labels.encode_members(np.stack(drawn, axis=-1))
+
+
 def is_foreseeable(floor: Floor) -> bool:
     """Say whether the original's probabilities bear on a floor: the truth plays a part in it."""
     return floor.relative and floor.metric not in ("agreement", "flag_rate")
 
 
-def draw_truths(probabilities: Probabilities) -> Classes:
+def draw_truths(probabilities: Probabilities, *, shift: float = 0.0) -> Classes:
     """Give truths for each row in the proportion of its probabilities.
 
     Args:
         probabilities: float64 `[rows, classes]`.
+        shift: turns the draws, in parts of all of them, so that other draws do not go alongside.
 
     Returns:
         int64 `[draws, rows]`, 32 draws or, of more than 62,500 rows, fewer; the same for the same
@@ -100,7 +134,8 @@ def draw_truths(probabilities: Probabilities) -> Classes:
     rows = len(probabilities)
     draws = max(1, min(_DRAWS, _MOST // max(1, rows)))
     shifts = np.arange(rows) * _GOLDEN % 1.0  # steps of different rows do not coincide
-    places = (np.arange(draws)[:, None] + shifts) / draws
+    turned = (np.arange(draws)[:, None] + round(shift * draws) * np.arange(1, rows + 1)) % draws
+    places = (turned + shifts) / draws
     edges = probabilities.cumsum(axis=1)
     edges[:, -1] = 1.0
     return np.stack([(row[:, None] >= edges).sum(axis=1) for row in places]).astype(np.int64)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from thinfer.errors import DataError
 from thinfer.quality.labels import LabelSet
 
-__all__ = ["Metrics", "Tally", "measure_quality"]
+__all__ = ["Metrics", "Tally", "check_codes", "measure_quality"]
 
 Classes = NDArray[np.int64]
 
@@ -32,16 +32,16 @@ class Tally:
     answers: NDArray[np.float64]
 
     @classmethod
-    def count(cls, truth: Classes, predicted: Classes, classes: int) -> Tally:
+    def count(cls, truth: Classes, predicted: Classes, labels: LabelSet) -> Tally:
         """Count answers.
 
         Args:
-            truth: int64 `[rows]`, classes.
-            predicted: int64 `[rows]`, classes.
-            classes: how many classes there are.
+            truth: int64 `[rows]`, classes, or sets of labels of a multi-label model.
+            predicted: int64 `[rows]`, likewise.
+            labels: the classes.
 
         Returns:
-            Arrays of shape `[classes]`.
+            Arrays of shape `[classes]`; a set counts for each of its labels.
 
         Raises:
             DataError: the two differ in length, there is no row, or a class is out of range.
@@ -51,20 +51,13 @@ class Tally:
             raise DataError(
                 what, expected="two [rows], rows ≥ 1", got=f"{truth.shape}, {predicted.shape}"
             )
-        both = np.concatenate([truth, predicted])
-        if both.min() < 0 or both.max() >= classes:
-            what = "a class is out of range"
-            raise DataError(what, expected=f"0 … {classes - 1}", got=f"{both.min()} … {both.max()}")
-        sizes = (truth[truth == predicted], truth, predicted)
+        check_codes(labels, truth, predicted)
+        is_true, is_answered = labels.members(truth), labels.members(predicted)
         hits, truths, answers = (
-            np.bincount(rows, minlength=classes).astype(np.float64) for rows in sizes
+            rows.sum(axis=0).astype(np.float64)
+            for rows in (is_true & is_answered, is_true, is_answered)
         )
         return cls(hits, truths, answers)
-
-    @property
-    def accuracy(self) -> NDArray[np.float64]:
-        """Share of right answers, float64 `[...]`."""
-        return _divide(self.hits.sum(axis=-1), self.truths.sum(axis=-1))
 
     @property
     def recall(self) -> NDArray[np.float64]:
@@ -92,7 +85,8 @@ class Metrics:
     """Quality on one set.
 
     Attributes:
-        accuracy: share of right answers, 0 … 1.
+        accuracy: share of right answers, 0 … 1; of a multi-label model, of sets that are right
+            as a whole.
         macro_f1: mean F1 of the classes that occur in truth or answers.
         recall: per label that occurs in the truth.
         precision: per label that was answered at least once.
@@ -118,23 +112,23 @@ def measure_quality(truth: Classes, predicted: Classes, labels: LabelSet) -> Met
     """Give every figure of quality.
 
     Args:
-        truth: int64 `[rows]`, classes.
-        predicted: int64 `[rows]`, classes.
+        truth: int64 `[rows]`, classes, or sets of labels of a multi-label model.
+        predicted: int64 `[rows]`, likewise.
         labels: the classes.
 
     Returns:
         The figures; a figure that would divide by zero is absent.
     """
-    tally = Tally.count(truth, predicted, len(labels))
+    tally = Tally.count(truth, predicted, labels)
     flagged_recall = flag_rate = None
     if labels.normal is not None:
-        flagged = labels.flagged
-        flag_rate = float(flagged[predicted].mean())
-        positives = flagged[truth]
+        flagged = labels.is_flagged(predicted)
+        flag_rate = float(flagged.mean())
+        positives = labels.is_flagged(truth)
         if positives.any():
-            flagged_recall = float(flagged[predicted][positives].mean())
+            flagged_recall = float(flagged[positives].mean())
     return Metrics(
-        accuracy=float(tally.accuracy),
+        accuracy=float((truth == predicted).mean()),
         macro_f1=float(tally.macro_f1),
         recall=_by_name(labels, tally.recall),
         precision=_by_name(labels, tally.precision),
@@ -142,6 +136,23 @@ def measure_quality(truth: Classes, predicted: Classes, labels: LabelSet) -> Met
         flag_rate=flag_rate,
         n=len(truth),
     )
+
+
+def check_codes(labels: LabelSet, *answers: Classes) -> None:
+    """Refuse answers that these labels cannot give.
+
+    Args:
+        labels: the classes.
+        answers: int64 `[rows]` each, not empty.
+
+    Raises:
+        DataError: a class, or a label of a set, is out of range.
+    """
+    end = 2 ** len(labels) if labels.is_multi_label else len(labels)
+    low, high = min(int(each.min()) for each in answers), max(int(each.max()) for each in answers)
+    if low < 0 or high >= end:
+        what = "a class is out of range"
+        raise DataError(what, expected=f"0 … {end - 1}", got=f"{low} … {high}")
 
 
 def _by_name(labels: LabelSet, values: NDArray[np.float64]) -> dict[str, float]:

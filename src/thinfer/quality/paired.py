@@ -76,9 +76,9 @@ def count_pairs(
 
     Args:
         floor: names the metric.
-        truth: int64 `[rows]`, classes.
-        original: int64 `[rows]`, its answers.
-        candidate: int64 `[rows]`, its answers.
+        truth: int64 `[rows]`, classes, or sets of labels of a multi-label model.
+        original: int64 `[rows]`, its answers, likewise.
+        candidate: int64 `[rows]`, its answers, likewise.
         labels: the classes.
     """
     rows = np.ones(len(truth), dtype=np.bool_)
@@ -86,13 +86,16 @@ def count_pairs(
     if floor.metric == "agreement":
         had, has = rows, candidate == original
     elif floor.metric in ("flag_rate", "flagged_recall"):
-        flagged = labels.flagged
-        had, has = flagged[original], flagged[candidate]
-        rows = flagged[truth] if floor.metric == "flagged_recall" else rows
+        had, has = labels.is_flagged(original), labels.is_flagged(candidate)
+        rows = labels.is_flagged(truth) if floor.metric == "flagged_recall" else rows
     elif floor.label is not None:
         place = labels.index(floor.label)
-        answered = (candidate == place) | (floor.relative & (original == place))
-        rows = truth == place if floor.metric == "recall" else answered
+        is_true, was, now = (
+            labels.members(each)[:, place] for each in (truth, original, candidate)
+        )
+        if labels.is_multi_label:  # of a set of labels only this one counts
+            had, has = was == is_true, now == is_true
+        rows = is_true if floor.metric == "recall" else now | (floor.relative & was)
     return PairedCounts(
         rows=int(rows.sum()),
         trials=int((rows & had).sum()),

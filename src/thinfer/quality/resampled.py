@@ -26,14 +26,14 @@ class PairCells:
         place: the class of precision; absent for macro metrics.
         triples: int64 `[cells, 3]`: truth, the original's answer, the candidate's.
         counts: int64 `[cells]`.
-        classes: how many classes there are.
+        labels: the classes.
     """
 
     floor: Floor
     place: int | None
     triples: NDArray[np.int64]
     counts: NDArray[np.int64]
-    classes: int
+    labels: LabelSet
 
     @classmethod
     def collect(
@@ -54,16 +54,15 @@ class PairCells:
             candidate: int64 `[rows]`, its answers.
             labels: the classes.
         """
-        classes = len(labels)
-        codes = (truth * classes + original) * classes + candidate
-        unique, counts = np.unique(codes, return_counts=True)
-        parts = (unique // classes**2, unique // classes % classes, unique % classes)
+        triples, counts = np.unique(
+            np.stack([truth, original, candidate], axis=1), axis=0, return_counts=True
+        )
         return cls(
             floor=floor,
             place=None if floor.label is None else labels.index(floor.label),
-            triples=np.stack(parts, axis=1),
+            triples=triples,
             counts=counts.astype(np.int64),
-            classes=classes,
+            labels=labels,
         )
 
     def original_value(self, weights: Values | None = None) -> Values:
@@ -86,8 +85,7 @@ class PairCells:
         value = self.candidate_value(weights)
         if not self.floor.relative:
             return value
-        base = self.original_value(weights)
-        return np.divide(value, base, out=np.zeros_like(value), where=base > 0)
+        return self._share(value, self.original_value(weights))
 
     def interval(self, rng: np.random.Generator) -> tuple[float, float]:
         """Give the two one-sided 95 % bounds of `ratio`.
@@ -103,19 +101,33 @@ class PairCells:
     def jackknife_se(self) -> float:
         """Give the standard error of `ratio`, by leaving out one row of each cell at a time."""
         rows = int(self.counts.sum())
-        left_out = self.counts[None, :] - np.eye(len(self.counts))  # [cells, cells]
-        shift = self.ratio(left_out) - self.ratio()
+        value, base = (self._left_out(side) for side in (2, 1))
+        shift = (self._share(value, base) if self.floor.relative else value) - self.ratio()
         return float(np.sqrt((rows - 1) / rows * np.sum(self.counts * shift**2)))
+
+    @staticmethod
+    def _share(value: Values, base: Values) -> Values:
+        return np.divide(value, base, out=np.zeros_like(value), where=base > 0)
 
     def _value(self, side: int, weights: Values | None) -> Values:
         rows = self.counts.astype(np.float64) if weights is None else weights
-        truth, answer = self.triples[:, 0], self.triples[:, side]
-        each = np.eye(self.classes)
-        tally = Tally(
-            hits=rows @ (each[truth] * (truth == answer)[:, None]),
-            truths=rows @ each[truth],
-            answers=rows @ each[answer],
+        hits, truths, answers = (rows @ part for part in self._cells(side))
+        return self._read(Tally(hits=hits, truths=truths, answers=answers))
+
+    def _left_out(self, side: int) -> Values:
+        """The metric with one row of each cell left out, float64 `[cells]`."""
+        rows = self.counts.astype(np.float64)
+        hits, truths, answers = (rows @ part - part for part in self._cells(side))
+        return self._read(Tally(hits=hits, truths=truths, answers=answers))
+
+    def _cells(self, side: int) -> tuple[Values, Values, Values]:
+        """Hits, truths and answers that one row of each cell adds, float64 `[cells, classes]`."""
+        truth, answer = (
+            self.labels.members(self.triples[:, part]).astype(np.float64) for part in (0, side)
         )
+        return truth * answer, truth, answer
+
+    def _read(self, tally: Tally) -> Values:
         if self.place is not None:
             value = tally.precision[..., self.place]
         else:
@@ -130,15 +142,26 @@ class PairCells:
         three rows, as it is exactly. Only classes that occur get one, so that no class enters
         a macro mean that was not in it.
         """
-        occurring = np.unique(self.triples[:, 0])
-        beside = np.roll(occurring, -1)
-        added = np.stack([occurring, occurring, beside], axis=1)  # truth, original, candidate
-        if self.place is not None:
-            others = occurring[occurring != self.place]
-            truth = others[0] if len(others) else (self.place + 1) % self.classes
-            added = np.asarray([[truth, truth, self.place]], dtype=np.int64)
+        added = self._losses_of_sets() if self.labels.is_multi_label else self._losses_of_classes()
         return replace(
             self,
             triples=np.concatenate([self.triples, added]),
             counts=np.concatenate([self.counts, np.ones(len(added), dtype=np.int64)]),
         )
+
+    def _losses_of_classes(self) -> NDArray[np.int64]:
+        """One row a class, int64 `[classes, 3]`: truth, the original's answer, the candidate's."""
+        occurring = np.unique(self.triples[:, 0])
+        if self.place is None:
+            return np.stack([occurring, occurring, np.roll(occurring, -1)], axis=1)
+        others = occurring[occurring != self.place]
+        truth = others[0] if len(others) else (self.place + 1) % len(self.labels)
+        return np.asarray([[truth, truth, self.place]], dtype=np.int64)
+
+    def _losses_of_sets(self) -> NDArray[np.int64]:
+        """The same with sets: the label alone is lost, or for precision wrongly added."""
+        if self.place is not None:
+            return np.asarray([[0, 0, 1 << self.place]], dtype=np.int64)
+        occurring = np.flatnonzero(self.labels.members(self.triples[:, 0]).any(axis=0))
+        alone = np.left_shift(np.int64(1), occurring.astype(np.int64))
+        return np.stack([alone, alone, np.zeros_like(alone)], axis=1)

@@ -22,6 +22,7 @@ from thinfer.quality.evidence import (
 from thinfer.quality.floor import Floor
 from thinfer.quality.foresight import Estimate, is_foreseeable, shrink
 from thinfer.quality.labels import LabelSet
+from thinfer.quality.metrics import check_codes
 from thinfer.quality.paired import PairedCounts, count_pairs
 from thinfer.quality.resampled import PairCells
 
@@ -52,6 +53,8 @@ class Verdict:
         losses: rows that the original had and the candidate has not.
         gains: rows that the candidate has and the original had not.
         trials: rows that the original had.
+        false_positive_rate: of a floor at such a rate, the candidate's on these rows.
+        false_positive_interval: its two one-sided 95 % bounds.
     """
 
     KIND: ClassVar[str] = "thinfer.verdict"
@@ -68,6 +71,8 @@ class Verdict:
     losses: int
     gains: int
     trials: int
+    false_positive_rate: float | None = None
+    false_positive_interval: tuple[float, float] | None = None
 
 
 def judge(
@@ -92,7 +97,7 @@ def judge(
     Returns:
         The verdict, at 95 % one-sided confidence.
     """
-    _check_rows(truth, original, candidate, len(labels))
+    _check_rows(truth, original, candidate, labels)
     rows = {"truth": truth, "original": original, "candidate": candidate}
     counts = count_pairs(floor, labels=labels, **rows)
     missing = explain_missing(floor, counts)
@@ -213,7 +218,7 @@ def estimate(
     Returns:
         The estimate; None where the rows cannot show the metric at all.
     """
-    _check_rows(truth, original, candidate, len(labels))
+    _check_rows(truth, original, candidate, labels)
     counted = _count(floor, truth, original, candidate, labels)
     if counted is None or truths is None or not is_foreseeable(floor):
         return counted
@@ -253,15 +258,12 @@ def overall(verdicts: Sequence[Verdict]) -> Answer:
     return "holds" if found == {"holds"} else "unproven"
 
 
-def _check_rows(truth: Classes, original: Classes, candidate: Classes, classes: int) -> None:
+def _check_rows(truth: Classes, original: Classes, candidate: Classes, labels: LabelSet) -> None:
     shapes = (truth.shape, original.shape, candidate.shape)
     if len(set(shapes)) != 1 or truth.ndim != 1 or not len(truth):
         what = "truth and answers do not fit together"
         raise DataError(what, expected="three [rows], rows ≥ 1", got=str(shapes))
-    every = np.concatenate([truth, original, candidate])
-    if every.min() < 0 or every.max() >= classes:
-        what = "a class is out of range"
-        raise DataError(what, expected=f"0 … {classes - 1}", got=f"{every.min()} … {every.max()}")
+    check_codes(labels, truth, original, candidate)
 
 
 def _conclude(floor: Floor, evidence: Evidence, rows: int) -> Verdict:

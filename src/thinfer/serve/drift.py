@@ -109,7 +109,7 @@ class _Window:
         manifest = bundle.manifest
         self._bundle, self._labels = bundle, manifest.labels
         self._normal = manifest.normal_label
-        self._is_multi = manifest.problem_type == "multi_label_classification"
+        self._decider = manifest.decider()
         self._ring = np.zeros((len(QUANTITIES), size))
         self._texts = 0  # ever seen
         self._pending: list[tuple[Logits, NDArray[np.int64], NDArray[np.int64], bool]] = []
@@ -173,7 +173,7 @@ class _Window:
             np.concatenate(logits),
             lengths=np.concatenate([np.diff(row) for row in offsets]),
             unknown=np.concatenate(unknown),
-            is_multi_label=self._is_multi,
+            decider=self._decider,
         )
         own = np.repeat(owned, [len(part) for part in logits])
         facts = replace(facts, confidence=np.where(own, facts.confidence, np.nan))
@@ -209,7 +209,7 @@ class _Window:
                 logits,
                 lengths=batch.lengths,
                 unknown=np.zeros(len(batch), dtype=np.int64),
-                is_multi_label=self._is_multi,
+                decider=self._decider,
             )
             self._stored = (profile, reason, float(facts.confidence.mean()))
         return self._stored

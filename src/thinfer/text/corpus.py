@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from thinfer.errors import DataError, UserError, at
@@ -30,6 +30,7 @@ class Corpus:
         name: what to call it in messages, the file's name.
         digest: SHA-256 of texts, pairs and labels in order; the format does not matter.
         dropped_empty: rows left out because they hold no text.
+        columns: further columns of the file, name → the value in each row; no part of the digest.
     """
 
     texts: tuple[str, ...]
@@ -39,11 +40,12 @@ class Corpus:
     name: str = "corpus"
     digest: str = ""
     dropped_empty: int = 0
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.rows:
             object.__setattr__(self, "rows", tuple(range(len(self.texts))))
-        parts = {"rows": self.rows, "pairs": self.pairs, "labels": self.labels}
+        parts = {"rows": self.rows, "pairs": self.pairs, "labels": self.labels, **self.columns}
         lengths = {name: len(part) for name, part in parts.items() if part is not None}
         if any(length != len(self.texts) for length in lengths.values()):
             what = f"the parts of the corpus '{self.name}' differ in length"
@@ -66,6 +68,9 @@ class Corpus:
             pairs=None if self.pairs is None else tuple(self.pairs[i] for i in indices),
             labels=None if self.labels is None else tuple(self.labels[i] for i in indices),
             rows=tuple(self.rows[i] for i in indices),
+            columns={
+                name: tuple(values[i] for i in indices) for name, values in self.columns.items()
+            },
             digest="",
         )
 
@@ -78,6 +83,7 @@ def read_corpus(
     label_separator: str | None = None,
     need_labels: bool = True,
     keep_empty: bool = False,
+    columns: Sequence[str] = (),
 ) -> Corpus:
     """Read texts, and labels where there are any, from CSV, TSV, `.txt`, JSONL or Parquet.
 
@@ -89,6 +95,7 @@ def read_corpus(
             this between them, an empty cell for none. Absent, a row has one label.
         need_labels: whether a file without labels is refused.
         keep_empty: whether rows without text stay, so that each row gets an answer.
+        columns: further columns to keep; a cell that is empty or missing is the empty string.
 
     Returns:
         The corpus; a column `text_pair` becomes its pairs.
@@ -101,7 +108,7 @@ def read_corpus(
     """
     path = Path(path)
     wanted = (text_column or TEXT_COLUMN, label_column or LABEL_COLUMN)
-    names = [name.lower() for name in (*wanted, PAIR_COLUMN)]
+    names = [name.lower() for name in (*wanted, PAIR_COLUMN, *columns)]
     # A column asked for by name means that the file has a header, whatever it looks like.
     is_named = text_column is not None or label_column is not None
     table = read_table(path, names=names, is_plain_allowed=not need_labels and not is_named)
@@ -112,7 +119,15 @@ def read_corpus(
         labels = _column(table, wanted[1], path)
     if labels is not None and label_separator is not None:
         labels = _read_sets(labels, label_separator, path)
-    return _build(path, texts=texts, pairs=pairs, labels=labels, flags=(need_labels, keep_empty))
+    corpus = _build(path, texts=texts, pairs=pairs, labels=labels, flags=(need_labels, keep_empty))
+    further = {
+        name: _column(table, name, path, do="mend the slice's column, or bring data that has it")
+        for name in dict.fromkeys(columns)
+    }
+    kept = {
+        name: tuple(values[row] or "" for row in corpus.rows) for name, values in further.items()
+    }
+    return replace(corpus, columns=kept) if kept else corpus
 
 
 def _read_sets(cells: Sequence[str | None], separator: str, path: Path) -> Sequence[str | None]:
@@ -166,13 +181,18 @@ def _find(table: Table, name: str) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _column(table: Table, name: str, path: Path) -> Sequence[str | None]:
+def _column(
+    table: Table,
+    name: str,
+    path: Path,
+    *,
+    do: str = "name the column with --text-column or --label-column",
+) -> Sequence[str | None]:
     found = _find(table, name)
     if found is None:
         what = f"the data file '{path}' has no column {name!r}"
         columns = ", ".join(repr(column) for column in table.columns) or "none"
         columns += "" if table.has_header else " (by position: the first line is no header)"
-        do = "name the column with --text-column or --label-column"
         raise DataError(what, expected=name, got=f"columns {columns}", do=do)
     return table.columns[found]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.support.bundles import small_architecture
 from thinfer.bundle import LAYOUT, EngineEntry, Manifest
 from thinfer.errors import DataError
+from thinfer.quality.operating import OperatingPoint
 
 SHA = "0" * 64
 ENGINE = EngineEntry(
@@ -51,6 +53,7 @@ def test_an_engine_names_the_blocks_that_it_leaves_in_fp32() -> None:
         {"max_length": 23},
         {"pad_id": 1},
         {"problem_type": "multi_label_classification"},
+        {"operating": OperatingPoint(thresholds={"abuse": 0.5})},
         {"architecture": replace(small_architecture(), activation="relu")},
         {"files": {**MANIFEST.files, LAYOUT.weights: "1" * 64}},
         {"files": {**MANIFEST.files, "engines/x/model.bin": SHA}},
@@ -77,6 +80,19 @@ def test_what_decides_the_answers_is_in_the_digest(changes: dict[str, Any]) -> N
 def test_timings_and_reports_are_not(changes: dict[str, Any]) -> None:
     changed = replace(MANIFEST, **changes)
     assert changed.compute_content_digest() == MANIFEST.compute_content_digest()
+
+
+def test_an_operating_point_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(DataError, match="outside 0 … 1"):
+        replace(MANIFEST, operating=OperatingPoint(thresholds={"abuse": 7.0}))
+
+
+def test_an_older_manifest_without_an_operating_point_is_plain() -> None:
+    body = json.loads(MANIFEST.encode())
+    body.pop("operating")
+    found = Manifest.decode(json.dumps(body).encode())
+    assert found.operating.is_plain
+    assert found.compute_content_digest() == MANIFEST.compute_content_digest()
 
 
 @pytest.mark.parametrize(

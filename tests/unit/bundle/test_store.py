@@ -228,7 +228,7 @@ def test_the_manifest_has_the_promised_keys(bundle: Bundle) -> None:
     body = json.loads((bundle.path / LAYOUT.manifest).read_bytes())
     assert list(body) == [
         "kind", "version", "content_digest", "architecture", "labels", "normal_label",
-        "problem_type", "max_length", "truncation", "pad_id", "engines", "recipe", "quality",
-        "machine", "libraries", "created", "files",
+        "problem_type", "operating", "max_length", "truncation", "pad_id", "engines", "recipe",
+        "quality", "machine", "libraries", "created", "files",
     ]  # fmt: skip
     assert Manifest.decode((bundle.path / LAYOUT.manifest).read_bytes()) == bundle.manifest

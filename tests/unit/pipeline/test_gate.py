@@ -72,7 +72,7 @@ def test_a_class_that_is_never_answered_is_out_of_reach(tmp_path: Path) -> None:
 def test_pairs_and_several_labels_are_refused(tmp_path: Path) -> None:
     bundle = make_fake_bundle(tmp_path / "many", multi_label=True)
     pairs = Corpus(texts=("a",), pairs=("b",), name="pairs.csv")
-    for corpus, told in ((pairs, "single texts"), (draw(3, 0), "cannot have a gate")):
+    for corpus, told in ((pairs, "single texts"), (draw(3, 0), "cannot take part")):
         with pytest.raises(UserError, match=told):
             fit_gate(bundle.path, corpus, seed=0, threads=1, progress=SilentProgress())
 

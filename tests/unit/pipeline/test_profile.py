@@ -16,6 +16,8 @@ from thinfer.nn.predict import compute_logits
 from thinfer.pipeline import profile as profile_module
 from thinfer.pipeline.profile import profile_corpus
 from thinfer.quality.drift import Profile, build_profile, read_facts
+from thinfer.quality.labels import LabelSet
+from thinfer.quality.operating import Decider
 from thinfer.text.corpus import Corpus
 
 STATE = toy_state()
@@ -36,7 +38,7 @@ def profile_texts(form: tuple[EngineSpec, Path], texts: list[str], **options: bo
         STATE,
         form[0],
         folder=form[1],
-        is_multi_label=options.get("is_multi_label", False),
+        decider=Decider(LabelSet(STATE.labels, **options)),
         threads=1,
         source="dev",
     )
@@ -56,7 +58,7 @@ def test_it_counts_what_the_model_answers(form: tuple[EngineSpec, Path], number:
         compute_logits(STATE.module(), encoded.batch, pad_id=STATE.pad_id),
         lengths=encoded.batch.lengths,
         unknown=encoded.unknown,
-        is_multi_label=False,
+        decider=Decider(LabelSet(STATE.labels)),
     )
     wanted = build_profile(
         facts, STATE.labels, source="dev", engine="onnxruntime", precision="fp32"

@@ -76,6 +76,7 @@ def job_of(tmp_path: Path, state: State, retrain: str = "short") -> Any:  # noqa
         sets=SimpleNamespace(train=train, dev=dev),
         original=state,
         calibration=lambda tokenizer: tokenizer.encode(train.corpus.texts).batch,
+        answers=lambda logits: logits.argmax(axis=1),
         missed_floors=lambda answers, margin_se=1.0: (),
         progress=SilentProgress(),
         clock=ManualClock(),

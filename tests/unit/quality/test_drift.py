@@ -20,8 +20,12 @@ from thinfer.quality.drift import (
     compute_psi,
     read_facts,
 )
+from thinfer.quality.labels import LabelSet
+from thinfer.quality.operating import Decider
 
 LABELS = ("normal", "spam", "abuse")
+ONE_OF = Decider(LabelSet(LABELS))
+MANY = Decider(LabelSet(LABELS, is_multi_label=True))
 
 
 def counts(*values: int) -> Any:  # noqa: ANN401 - int64 array
@@ -38,7 +42,7 @@ def draw_facts(texts: int, *, seed: int, strength: float = 3.0, flagged: float =
         logits,
         lengths=lengths,
         unknown=(rng.random(texts) < 0.1).astype(np.int64),
-        is_multi_label=False,
+        decider=ONE_OF,
     )
 
 
@@ -93,17 +97,20 @@ def test_unchanged_texts_pass_chance_about_once_in_a_hundred_windows() -> None:
 
 def test_facts_follow_the_formulas_of_the_classifier() -> None:
     logits = np.array([[0, 0, 0], [1000, 0, 0]], dtype=np.float32)
-    facts = read_facts(logits, lengths=counts(4, 8), unknown=counts(1, 0), is_multi_label=False)
+    facts = read_facts(logits, lengths=counts(4, 8), unknown=counts(1, 0), decider=ONE_OF)
     assert facts.confidence.tolist() == pytest.approx([1 / 3, 1.0])
     assert facts.label.tolist() == [0, 0]
     assert facts.unknown_rate.tolist() == [0.25, 0]
     sigmoid = read_facts(
-        logits[:, :1] * -1, lengths=counts(4, 8), unknown=counts(0, 0), is_multi_label=False
+        logits[:, :1] * -1,
+        lengths=counts(4, 8),
+        unknown=counts(0, 0),
+        decider=Decider(LabelSet(("spam",))),
     )
     assert sigmoid.confidence.tolist() == pytest.approx([0.5, 0.0])
-    many = read_facts(logits, lengths=counts(4, 8), unknown=counts(0, 0), is_multi_label=True)
+    many = read_facts(logits, lengths=counts(4, 8), unknown=counts(0, 0), decider=MANY)
     assert many.confidence.tolist() == pytest.approx([0.5, 1.0])
-    none = read_facts(logits[:0], lengths=counts(), unknown=counts(), is_multi_label=False)
+    none = read_facts(logits[:0], lengths=counts(), unknown=counts(), decider=ONE_OF)
     assert len(none) == 0
 
 
@@ -165,7 +172,7 @@ def test_a_profile_keeps_its_own_borders() -> None:
 def facts_of_odds(odds: Any) -> TextFacts:  # noqa: ANN401 - float [texts]
     logits = np.stack([odds, np.zeros_like(odds)], axis=1).astype(np.float32)
     ones = np.ones(len(odds), dtype=np.int64)
-    return read_facts(logits, lengths=ones, unknown=ones * 0, is_multi_label=False)
+    return read_facts(logits, lengths=ones, unknown=ones * 0, decider=ONE_OF)
 
 
 def test_the_borders_of_confidence_cut_what_was_seen_into_tenths() -> None:

@@ -33,7 +33,7 @@ def add_profile(bundle: Bundle, texts: list[str], *, raw: bytes | None = None) -
             classifier.run_batch(encoded.batch),
             lengths=encoded.batch.lengths,
             unknown=encoded.unknown,
-            is_multi_label=False,
+            decider=classifier.decider,
         )
         profile = build_profile(
             facts, classifier.labels, source="dev", engine="fake", precision="fp32"

@@ -110,6 +110,8 @@ async def _check(service: Service, request: Request, *, body: CheckBody) -> Resp
         "tokens": best.tokens,
         "tokens_total": best.tokens_total,
     }
+    if answered.version.classifier.is_multi_label:
+        answer["labels"] = list(best.labels)
     if best.windows > 1:
         answer["windows"] = best.windows
     if answered.relay is not None:

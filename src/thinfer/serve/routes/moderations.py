@@ -20,9 +20,6 @@ from thinfer.serve.service import Service
 
 __all__ = ["ModerationsBody", "add_moderations"]
 
-# With several labels a text, a label counts from this score on, as in the OpenAI API's examples.
-MULTI_LABEL_THRESHOLD = 0.5
-
 
 class ModerationsBody(LongTextFields):
     """Body of `POST /v1/moderations`.
@@ -117,10 +114,7 @@ def add_moderations(router: APIRouter, service: Service) -> None:
             answered = await service.classify(request, texts, long_text=rule)
             classifier = answered.version.classifier
             normal = check_normal(classifier.bundle.manifest.normal_label)
-            results = [
-                _find(item, normal=normal, is_multi_label=classifier.is_multi_label)
-                for item in answered.predictions()
-            ]
+            results = [_find(item, normal=normal) for item in answered.predictions()]
             answer = {
                 "id": f"modr-{uuid.uuid4().hex}",
                 "model": f"{service.model_name}-{answered.version.name}",
@@ -159,12 +153,9 @@ def check_normal(normal_label: str | None) -> str:
     return normal_label
 
 
-def _find(prediction: Prediction, *, normal: str, is_multi_label: bool) -> dict[str, object]:
+def _find(prediction: Prediction, *, normal: str) -> dict[str, object]:
     scores = {label: score for label, score in prediction.scores.items() if label != normal}
-    if is_multi_label:
-        found = {label: score >= MULTI_LABEL_THRESHOLD for label, score in scores.items()}
-    else:
-        found = {label: label == prediction.label for label in scores}
+    found = {label: label in prediction.labels for label in scores}
     return {
         "flagged": any(found.values()),
         "categories": found,
