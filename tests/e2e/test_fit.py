@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from tests.support.small_forms import small_sets
 from tests.support.small_task import files_below, half_written, small_task
 from thinfer.cli.main import main
+from thinfer.nn.checkpoint import load_checkpoint
+from thinfer.nn.predict import compute_logits
 
 transformers = pytest.importorskip("transformers", reason="it must load what fit writes")
 
@@ -109,3 +114,53 @@ def test_unlabelled_text_without_a_teacher_is_refused(capsys: Capture, tmp_path:
     words = ["fit", small_task().model, *sets(), "--out", tmp_path / "out"]
     assert main([*map(str, words), "--unlabelled", str(small_task().dev)]) == 2
     assert "without a teacher" in capsys.readouterr().err
+
+
+def test_several_labels_are_learned_and_transformers_loads_them(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    task, out = small_sets(), tmp_path / "model"
+    words = ["fit", task.model, "--train", task.train, "--dev", task.dev, "--out", out]
+    words += ["--epochs", "1", "--learning-rate", "1e-4", "--precision", "fp32"]
+    result, said = run_json(capsys, *words)
+    assert result["problem_type"] == "multi_label"
+    assert len(result["labels"]) == 6
+    assert result["report"]["dev_micro_f1"][0] > 0.7  # naming none gives 0, all of them 0.25
+    assert result["report"]["dev_accuracy"] == []
+    assert "dev micro F1" in said
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(out)
+    assert model.config.problem_type == "multi_label_classification"
+    assert [model.config.id2label[at] for at in range(6)] == result["labels"]
+    checkpoint = load_checkpoint(out)
+    assert checkpoint.is_multi_label
+    texts = ["hot girls in paris tonight!", "妈妈做了火锅，感觉开心"]
+    encoded = transformers.AutoTokenizer.from_pretrained(out)(
+        texts, padding=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        theirs = model.eval()(**encoded).logits.numpy()
+    ours = compute_logits(
+        checkpoint.model,
+        checkpoint.tokenizer.encode(texts).batch,
+        pad_id=checkpoint.tokenizer.pad_id,
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_cells_are_sets_where_it_is_said(capsys: Capture, tmp_path: Path) -> None:
+    rows = ["text,label", "spam here,spam;ad", "nothing,", "an ad,ad", "spam,spam"]
+    train = tmp_path / "train.csv"
+    train.write_text("\n".join([*rows, *(f"{row[0]}{row}" for row in rows[1:])]))
+    words = ["fit", "ernie-3.0-nano", "--train", train, "--dev", train, "--max-length", "8"]
+    words += ["--vocabulary", "200", "--epochs", "1", "--out", tmp_path / "model"]
+    result, _ = run_json(capsys, *words, "--multi-label", "--label-separator", ";")
+    assert (result["labels"], result["problem_type"]) == (["ad", "spam"], "multi_label")
+    assert result["train"] == 8
+
+
+def test_a_teacher_of_one_label_cannot_teach_several(capsys: Capture, tmp_path: Path) -> None:
+    task = small_task()
+    words = ["fit", task.model, "--train", task.train, "--dev", task.dev, "--multi-label"]
+    words += ["--out", tmp_path / "out", "--teacher", task.model]
+    assert main(list(map(str, words))) == 3
+    assert "only one of teacher and student" in capsys.readouterr().err

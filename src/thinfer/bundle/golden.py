@@ -141,7 +141,8 @@ def measure_margins(logits: Logits, *, is_multi_label: bool = False) -> NDArray[
         with several labels, the distance from 0 of the logit nearest to it.
     """
     if is_multi_label:
-        return np.abs(logits.astype(np.float64)).min(axis=1)
+        nearest: NDArray[np.float64] = np.abs(logits.astype(np.float64)).min(axis=1)
+        return nearest
     if logits.shape[1] < 2:
         finite = np.isfinite(logits).all(axis=1)
         return np.where(finite, np.inf, np.nan)

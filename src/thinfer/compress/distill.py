@@ -60,17 +60,13 @@ def distill(
         raise DataError(what, expected=theirs, got=ours, do="prune the vocabulary after it")
     master = teacher.module().requires_grad_(False)
     labelled = len(train.batch)
+    several = state.is_multi_label
     train, taught = answer_rows(
-        master, train, unlabelled, pad_id=teacher.pad_id, is_multi_label=teacher.is_multi_label
+        master, train, unlabelled, pad_id=teacher.pad_id, is_multi_label=several
     )
     pair = choose_pair(state.architecture, teacher.architecture, settings.relation_layers)
     (loss_fn,) = make_objectives(
-        master,
-        train.targets,
-        taught,
-        settings=settings,
-        pairs=[pair],
-        is_multi_label=state.is_multi_label,
+        master, train.targets, taught, settings=settings, pairs=[pair], is_multi_label=several
     )
     before = count_right(state, dev)
     constraint = settings.constraint or hold_zeros(state)

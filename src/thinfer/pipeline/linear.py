@@ -225,12 +225,7 @@ def fit_logistic(
 
 
 def _hash(hashers: Sequence[Any], part: LabelledSet) -> object:
-    texts = _joined(part)
-    return require("scipy.sparse").hstack([each.transform(texts) for each in hashers]).tocsr()
-
-
-def _joined(part: LabelledSet) -> Sequence[str]:
-    pairs = part.corpus.pairs
-    if pairs is None:
-        return part.corpus.texts
-    return [f"{first}\t{second}" for first, second in zip(part.corpus.texts, pairs, strict=True)]
+    # The two texts of a pair have columns of their own: which of them says a word counts.
+    sides = [part.corpus.texts, *([part.corpus.pairs] if part.corpus.pairs is not None else [])]
+    columns = [each.transform(texts) for texts in sides for each in hashers]
+    return require("scipy.sparse").hstack(columns).tocsr()

@@ -6,7 +6,7 @@ Its price is a small share of a transformer's; where it holds the floor, the rep
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -152,13 +152,15 @@ def fit_textcnn(
         several labels a text, both are of the sigmoids, means over the labels.
     """
     rng = np.random.default_rng(seed)
-    seen = np.setdiff1d(np.unique(lessons.batch.ids), [tokenizer.pad_id])
     classes, several = lessons.taught.shape[1], lessons.is_multi_label
-    known = dev.encode(tokenizer).batch
+    vocab, vectors = len(vectors), np.concatenate([_reduce(vectors, _DIMENSIONS)] * 2)
+    lessons = replace(lessons, batch=_tell_apart(lessons.batch, vocab))
+    seen = np.setdiff1d(np.unique(lessons.batch.ids), [tokenizer.pad_id])
+    known = _tell_apart(dev.encode(tokenizer).batch, vocab)
     some = np.unique(np.linspace(0, len(dev) - 1, min(_CHOOSING_ROWS, len(dev))).astype(np.int64))
     with torch.random.fork_rng(devices=[]):  # the one generator, given back as it was found
         torch.manual_seed(seed)
-        model = TextCnn(_reduce(vectors, _DIMENSIONS), seen, classes)
+        model = TextCnn(vectors, seen, classes)
         epochs, rows = _plan(lessons.batch, rng)
         best, best_right = model.state_dict(), -1
         optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, fused=True)
@@ -169,7 +171,9 @@ def fit_textcnn(
                 best, best_right = copy.deepcopy(model.state_dict()), right
     model.load_state_dict(best)
     start = clock.monotonic()
-    test_answers = _answer(model, test.encode(tokenizer).batch, tokenizer.pad_id, several)
+    test_answers = _answer(
+        model, _tell_apart(test.encode(tokenizer).batch, vocab), tokenizer.pad_id, several
+    )
     seconds = max(clock.monotonic() - start, 1e-9)
     return TextCnnResult(
         dev=_answer(model, known, tokenizer.pad_id, several),
@@ -179,6 +183,11 @@ def fit_textcnn(
         taught_rows=int(np.isfinite(lessons.taught).all(axis=1).sum()),
         epochs=epochs,
     )
+
+
+def _tell_apart(batch: Batch, vocab: int) -> Batch:
+    """Give the tokens of second texts ids of their own: which text says a word counts."""
+    return replace(batch, ids=batch.ids + vocab * (batch.type_ids > 0))
 
 
 def _plan(batch: Batch, rng: np.random.Generator) -> tuple[int, NDArray[np.int64]]:

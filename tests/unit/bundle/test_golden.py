@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thinfer.bundle import GoldenSet, choose_golden, draw_sequences
+from thinfer.bundle import GoldenSet, choose_golden, draw_sequences, measure_margins
 from thinfer.errors import DataError
 from thinfer.text.batch import Batch
 
@@ -84,3 +84,19 @@ def test_drawing_without_words_gives_the_special_tokens_alone() -> None:
         np.random.default_rng(0), vocab=2, max_length=9, first=0, last=1, count=3
     )
     assert batch.ids.tolist() == [0, 1] * 3
+
+
+def test_a_row_of_several_labels_is_clear_where_every_label_is() -> None:
+    batch = Batch.from_sequences([[row, row] for row in range(5)])
+    logits = np.array(
+        [[1.0, -1.0], [9.0, 0.05], [-0.3, -0.3], [np.nan, 5.0], [-2.0, 3.0]], dtype=np.float32
+    )
+    found = choose_golden(batch, logits, bound=0.1, is_multi_label=True)
+    assert found.batch.ids[::2].tolist() == [0, 2, 4]
+    # one of each set first: {0}, {1}, none
+    two = choose_golden(batch, logits, bound=0.2, count=2, is_multi_label=True)
+    assert two.batch.ids[::2].tolist() == [0, 4]
+    margins = measure_margins(logits, is_multi_label=True)
+    np.testing.assert_allclose(margins, [1.0, 0.05, 0.3, np.nan, 2.0], rtol=1e-6)
+    with pytest.raises(DataError, match="clear label"):
+        choose_golden(batch, logits, bound=2.5, is_multi_label=True)

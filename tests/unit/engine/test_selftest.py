@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support.bundles import make_fake_bundle
-from thinfer.bundle import Bundle
+from thinfer.bundle import Bundle, update_manifest
 from thinfer.engine import Engine, check_golden, open_engine
 from thinfer.errors import EngineError
 from thinfer.text.batch import Batch
@@ -65,3 +66,20 @@ def test_a_straying_engine_is_refused(
 ) -> None:
     with pytest.raises(EngineError, match=message):
         check_golden(bundle, strayed(bundle, change))
+
+
+def test_of_several_labels_every_sign_must_be_the_references(bundle: Bundle) -> None:
+    """The largest logit stays the largest here, and yet a label is lost."""
+    manifest = dataclasses.replace(bundle.manifest, problem_type="multi_label_classification")
+    many = update_manifest(bundle, manifest, files={})
+    _, expected = many.golden()
+    row = int(np.abs(expected).min(axis=1).argmax())
+    least = int(expected[row].argmin())
+
+    def turn(logits: Logits) -> Logits:
+        logits[row, least] *= -1e-6
+        return logits
+
+    assert check_golden(many, open_engine(many, threads=1)) == 0
+    with pytest.raises(EngineError, match=f"golden row {row}.*labels"):
+        check_golden(many, strayed(many, turn))

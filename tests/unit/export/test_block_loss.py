@@ -80,3 +80,20 @@ def test_fewer_tokens_are_looked_at_where_so_asked() -> None:
         state.weights, state.architecture, CALIBRATION, ranges=ranges, max_tokens=200
     )
     assert 1 <= first.texts < 40
+
+
+def test_of_several_labels_the_loss_is_the_sum_of_their_divergences() -> None:
+    state = toy_state()
+    ranges = measure_ranges(state.weights, state.architecture, CALIBRATION)
+    losses = measure_block_losses(
+        state.weights, state.architecture, CALIBRATION, ranges=ranges, is_multi_label=True
+    )
+    module = state.module()
+    wanted = compute_logits(module, CALIBRATION, pad_id=0).astype(np.float64)
+    first = losses[0]
+    others = [name for name in list_blocks_to_round(state.architecture) if name != first.block]
+    got = compute_logits(round_model(module, ranges, others), CALIBRATION, pad_id=0)
+    p, q = (1 / (1 + np.exp(-each)) for each in (wanted, got.astype(np.float64)))
+    kl = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    assert first.kl == pytest.approx(kl.sum(axis=1).mean(), rel=0.05)
+    assert first.flips == ((wanted >= 0) != (got >= 0)).any(axis=1).sum()

@@ -47,3 +47,10 @@ def test_another_shape_is_refused() -> None:
 def test_nothing_to_compare_agrees() -> None:
     parity = compare_logits(REFERENCE[:0], REFERENCE[:0])
     assert (parity.rows, parity.agreement) == (0, 1.0)
+
+
+def test_of_several_labels_a_flip_is_any_sign() -> None:
+    reference = np.asarray([[2.0, 0.1], [-1.0, -2.0], [3.0, 1.0]], dtype=np.float32)
+    got = np.asarray([[2.0, -0.1], [-2.0, -1.0], [1.0, 3.0]], dtype=np.float32)
+    assert compare_logits(reference, got, is_multi_label=True).label_flips == (0,)
+    assert compare_logits(reference, got).label_flips == (1, 2)

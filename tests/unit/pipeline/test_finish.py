@@ -1,5 +1,6 @@
 """From a form on disk to a bundle: what it carries, and that its golden set notices damage."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from tests.support.toy_models import logits_of, toy_state, trained_state
 from thinfer.bundle import LAYOUT, Bundle, open_bundle, update_manifest
+from thinfer.bundle.manifest import ProblemType
 from thinfer.classifier import Classifier
 from thinfer.compress.state import State
 from thinfer.engine.base import Precision
@@ -16,6 +18,9 @@ from thinfer.pipeline.finish import BundleParts, assemble_bundle
 
 
 def assemble(folder: Path, state: State, engine: str, precision: Precision) -> Bundle:
+    kind: ProblemType = "single_label_classification"
+    if state.is_multi_label:
+        kind = "multi_label_classification"
     form = folder / "form"
     form.mkdir(parents=True)
     request = ExportRequest(
@@ -28,7 +33,7 @@ def assemble(folder: Path, state: State, engine: str, precision: Precision) -> B
             spec=write_engine(engine, precision, request),
             folder=form,
             normal_label="label 0",
-            problem_type="single_label_classification",
+            problem_type=kind,
             quality={"floors": []},
             threads=1,
             seed=0,
@@ -92,6 +97,24 @@ def test_a_model_without_any_clear_label_still_makes_a_bundle(tmp_path: Path) ->
     bundle = assemble(tmp_path, flat, *PLAIN)
     with Classifier.open(bundle, threads=1) as classifier:
         assert len(classifier.predict(["a"])) == 1
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_golden_rows_of_several_labels_are_clear_of_zero(
+    tmp_path: Path, precision: Precision, scale: float
+) -> None:
+    state = dataclasses.replace(trained_state(), is_multi_label=True)
+    weights = {**state.weights, "head.weight": state.weights["head.weight"] * scale}
+    small = dataclasses.replace(state, weights=weights)
+    bundle = assemble(tmp_path, small, "onnxruntime", precision)
+    _, logits = bundle.golden()
+    assert np.abs(logits).min() > 0
+    if scale == 1.0 and precision == "fp32":
+        assert np.abs(logits).min() > 1e-3
+    for entry in bundle.manifest.engines:
+        with Classifier.open(bundle, engine=entry.name, threads=1) as classifier:
+            assert classifier.is_multi_label
 
 
 def test_the_same_parts_give_the_same_content(tmp_path: Path) -> None:

@@ -68,3 +68,37 @@ def test_a_teacher_helps_where_labels_are_wrong_and_is_left_alone_where_it_errs(
     assert not misled.is_taught
     silent = fit_linear(train, dev, dev, seed=0, clock=clock, taught=np.full_like(logits, np.nan))
     np.testing.assert_array_equal(silent.dev, alone.dev)
+
+
+def test_the_second_text_of_a_pair_is_told_from_the_first() -> None:
+    rows = [("up", "down", "a"), ("down", "up", "b")] * 60
+    texts, pairs, names = zip(*rows, strict=True)
+    part = label_corpus(Corpus(texts=texts, pairs=pairs, labels=names), LabelSet(("a", "b")))
+    result = fit_linear(part, part, part, seed=0, clock=SystemClock())
+    np.testing.assert_array_equal(result.test, part.truth)
+
+
+def test_sets_of_labels_have_a_model_for_each_label() -> None:
+    """Labels `a` and `b` are words of the text, `c` is always there and `d` never."""
+    rng = np.random.default_rng(0)
+    held = rng.random((300, 2)) < 0.5
+    words = np.array(["apple", "bread"])
+    texts = tuple(" ".join(["some", *words[row], f"n{at}"]) for at, row in enumerate(held))
+    labels = LabelSet(("a", "b", "c", "d"), is_multi_label=True)
+    truth = labels.encode_members(np.column_stack([held, np.ones(300), np.zeros(300)]) > 0)
+    part = LabelledSet(corpus=Corpus(texts=texts), truth=truth)
+    logits = np.where(labels.members(truth), 5.0, -5.0).astype(np.float32)
+    for taught in (None, logits):
+        result = fit_linear(
+            part, part, part, seed=0, clock=SystemClock(), labels=labels, taught=taught
+        )
+        assert (result.test == truth).mean() > 0.95
+        assert result.size_bytes in {views * (1 << 18) * 2 * 4 for views in (1, 2)}
+
+
+def test_labels_that_never_change_need_no_model() -> None:
+    labels = LabelSet(("a", "b"), is_multi_label=True)
+    part = LabelledSet(corpus=Corpus(texts=("x y", "z")), truth=np.array([2, 2], dtype=np.int64))
+    result = fit_linear(part, part, part, seed=0, clock=SystemClock(), labels=labels)
+    assert result.test.tolist() == [2, 2]
+    assert result.size_bytes == 0

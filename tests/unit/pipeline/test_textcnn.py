@@ -125,3 +125,53 @@ def test_the_price_of_training_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(textcnn, "_MOST_TOKENS", 80)
     epochs, rows = textcnn._plan(batch, rng)
     assert (epochs, len(np.unique(rows))) == (1, 20)
+
+
+def test_the_second_text_of_a_pair_is_told_from_the_first() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, size=300)
+    first, second = zip(*((WORDS[2 + t], WORDS[3 - t]) for t in truth), strict=True)
+    part = LabelledSet(corpus=Corpus(texts=first, pairs=second), truth=truth)
+    result = fit_textcnn(
+        Lessons(
+            batch=part.encode(TOKENIZER).batch,
+            targets=truth,
+            taught=np.full((300, 2), np.nan, dtype=np.float32),
+        ),
+        part,
+        part,
+        tokenizer=TOKENIZER,
+        vectors=rng.normal(size=(len(VOCABULARY), 16)).astype(np.float32),
+        seed=0,
+        clock=SystemClock(),
+    )
+    assert (result.test == truth).mean() > 0.95
+
+
+@pytest.mark.parametrize("is_taught", [False, True])
+def test_it_learns_sets_of_labels(is_taught: bool) -> None:
+    """Two words stand for a label each; the second label is bit 1."""
+    rng = np.random.default_rng(0)
+    held = rng.random((400, 2)) < 0.4
+    texts = tuple(
+        " ".join([*rng.choice(WORDS[2:], 3), *np.array(WORDS[:2])[row].tolist()]) for row in held
+    )
+    truth = held @ np.array([1, 2])
+    part = LabelledSet(corpus=Corpus(texts=texts), truth=truth)
+    logits = np.where(held, 6.0, -6.0).astype(np.float32)
+    result = fit_textcnn(
+        Lessons(
+            batch=part.encode(TOKENIZER).batch,
+            targets=truth,
+            taught=logits if is_taught else np.full_like(logits, np.nan),
+            is_multi_label=True,
+        ),
+        part,
+        part,
+        tokenizer=TOKENIZER,
+        vectors=rng.normal(size=(len(VOCABULARY), 16)).astype(np.float32),
+        seed=0,
+        clock=SystemClock(),
+    )
+    assert set(result.test.tolist()) == {0, 1, 2, 3}
+    assert (result.test == truth).mean() > 0.95
