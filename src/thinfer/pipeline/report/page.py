@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from thinfer.pipeline.report.bars import draw_factors
+from thinfer.pipeline.report.candidates import show_candidates, show_side_by_side
 from thinfer.pipeline.report.front import draw_front, read_points
 from thinfer.pipeline.report.markup import Html, element, join
 from thinfer.pipeline.report.reading import (
@@ -18,12 +19,10 @@ from thinfer.pipeline.report.reading import (
     read_floor,
 )
 from thinfer.pipeline.report.sections import (
-    show_candidates,
     show_cards,
     show_changes,
     show_facts,
     show_floors,
-    show_side_by_side,
     show_warnings,
 )
 from thinfer.pipeline.report.sparsity import SPARSITY_NOTE, show_sparsity
