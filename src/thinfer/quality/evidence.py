@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,13 +15,22 @@ from thinfer.quality.paired import PairedCounts, bound_growth, bound_loss
 from thinfer.quality.resampled import PairCells
 
 __all__ = [
+    "ROUNDING",
+    "Answer",
     "Evidence",
+    "count_rows_needed",
     "explain_missing",
     "is_rate",
+    "settle",
     "weigh_rate",
     "weigh_resampled",
     "weigh_share",
 ]
+
+Answer = Literal["holds", "unproven", "broken"]
+
+ROUNDING = 1e-9  # 1 - 0.995 is not 0.005 to the last bit; no count is so near a floor
+_MOST_ROWS = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,48 @@ def explain_missing(floor: Floor, counts: PairedCounts) -> str | None:
     if floor.relative and counts.trials == 0:
         return "the original's value is 0, and a share of 0 says nothing; use an absolute floor"
     return None
+
+
+def settle(floor: Floor, evidence: Evidence) -> Answer:
+    """Give what the data says: the floor is proven, not proven, or the value lies below it.
+
+    Args:
+        floor: the demand.
+        evidence: weighed for this floor.
+    """
+    sign = 1 if floor.direction == ">=" else -1
+    nearest = evidence.low if sign > 0 else evidence.high
+    if sign * (evidence.ratio - floor.bound) < -ROUNDING:
+        return "broken"
+    return "holds" if sign * (nearest - floor.bound) >= -ROUNDING else "unproven"
+
+
+def count_rows_needed(floor: Floor, evidence: Evidence, rows: int) -> int | None:
+    """Find the smallest larger test set, of the same rates, whose bound clears the floor.
+
+    Args:
+        floor: the demand.
+        evidence: weighed for this floor; it does not prove it.
+        rows: of the whole test set, at least 1.
+
+    Returns:
+        Rows of a whole test set; None where a thousand million would not do.
+    """
+    sign = 1 if floor.direction == ">=" else -1
+
+    def is_enough(total: int) -> bool:
+        return sign * (evidence.bound_at(total / rows) - floor.bound) >= -ROUNDING
+
+    low, high = rows, rows + 1
+    while not is_enough(high):
+        # A small step, because the bound is not monotone where the exact rule hands over.
+        low, high = high, high + max(1, high // 50)
+        if high > _MOST_ROWS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
 
 
 def weigh_share(floor: Floor, counts: PairedCounts) -> Evidence:
