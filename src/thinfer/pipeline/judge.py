@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from thinfer.core.codec import to_json
-from thinfer.pipeline.candidate import Candidate
+from thinfer.pipeline.candidate import Candidate, Logits
 from thinfer.pipeline.job import Answers, Job
 from thinfer.quality.floor import Floor
 from thinfer.quality.verdict import Verdict, judge, overall
@@ -27,6 +27,7 @@ class Judgement:
         floors: each floor with its verdict, as JSON.
         original: int64 `[test rows]`, the original's answers.
         chosen: int64 `[test rows]`, the chosen candidate's answers.
+        logits: float32 `[test rows, classes]` that these answers were read from, of both.
         entry: the line for the log of judgements.
         warnings: what the reader should know of the floors.
     """
@@ -35,6 +36,7 @@ class Judgement:
     floors: tuple[Mapping[str, Any], ...]
     original: Answers
     chosen: Answers
+    logits: tuple[Logits, Logits]
     entry: Mapping[str, Any]
 
 
@@ -49,14 +51,14 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
     Returns:
         The verdicts, and the answers that they rest on.
     """
-    answers = []
+    logits = []
     with job.progress.task("judging on test", 2) as advance:
         for candidate in (original, chosen):
             runner = candidate.open(job.threads)
-            answers.append(runner.run_set(job.sets.test).argmax(axis=1))
+            logits.append(runner.run_set(job.sets.test))
             runner.close()
             advance(1)
-    before, after = answers
+    before, after = (found.argmax(axis=1) for found in logits)
     verdicts = [
         judge(
             floor,
@@ -77,6 +79,7 @@ def judge_on_test(job: Job, original: Candidate, chosen: Candidate) -> Judgement
         floors=floors,
         original=before,
         chosen=after,
+        logits=(logits[0], logits[1]),
         entry={
             "test_digest": job.sets.test.corpus.digest,
             "n": len(job.sets.test),

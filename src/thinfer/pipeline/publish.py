@@ -15,9 +15,11 @@ from thinfer.nn.checkpoint import Checkpoint
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.card import write_card
 from thinfer.pipeline.coarse import warn_about_coarse_dev
+from thinfer.pipeline.disagreements import describe_disagreements
 from thinfer.pipeline.finish import BundleParts, assemble_bundle, problem_type_of
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.judge import Judgement
+from thinfer.pipeline.per_class import describe_calibration, describe_classes
 from thinfer.pipeline.profile import profile_candidate
 from thinfer.pipeline.report import render_report
 from thinfer.pipeline.yardsticks import (
@@ -177,6 +179,7 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
             "original": judgement.original.tolist(),
             "chosen": judgement.chosen.tolist(),
         },
+        **_describe_answers(job, judgement),
         "warnings": warnings,
         "steps": ends["chosen"]["steps"],
         "command": job.request.command,
@@ -184,6 +187,32 @@ def _compose(job: Job, checkpoint: Checkpoint, outcome: Outcome, seconds: float)
         "threads": job.threads,
         "seed": job.request.seed,
         "seconds": seconds,
+    }
+
+
+def _describe_answers(job: Job, judgement: Judgement) -> dict[str, Any]:
+    """Give what the judged answers say beyond the floors: by class, by confidence, by row."""
+    test, labels = job.sets.test, job.labels
+    answers = (judgement.original, judgement.chosen)
+    calibration = [
+        describe_calibration(found, test.truth, labels=labels) for found in judgement.logits
+    ]
+    return {
+        "classes": describe_classes(
+            truth=test.truth,
+            original=judgement.original,
+            chosen=judgement.chosen,
+            labels=labels,
+            floors=job.floors,
+        ),
+        "calibration": dict(zip(("original", "chosen"), calibration, strict=True)),
+        "disagreements": describe_disagreements(
+            test,
+            judgement.logits,
+            answers,
+            labels=labels,
+            include_text=job.request.include_text,
+        ),
     }
 
 

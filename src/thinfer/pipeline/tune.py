@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +25,13 @@ from thinfer.export.write import EXPORTERS, ExportRequest, write_engine
 from thinfer.measure.probe import HostProbe
 from thinfer.measure.timing import time_interleaved
 from thinfer.nn.predict import compute_logits
-from thinfer.pipeline.candidate import Candidate, Form, describe_candidate
+from thinfer.pipeline.candidate import Candidate, Form, Logits, describe_candidate
 from thinfer.pipeline.data import LabelledSet, head, label_corpus
 from thinfer.pipeline.finish import BundleParts, assemble_bundle
+from thinfer.pipeline.job import Answers
 from thinfer.pipeline.judge import describe_floor
-from thinfer.quality.floor import parse_floor
+from thinfer.pipeline.per_class import describe_calibration, describe_classes
+from thinfer.quality.floor import Floor, parse_floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import measure_quality
 from thinfer.quality.verdict import judge, overall
@@ -72,8 +74,8 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
         clock: times it.
 
     Returns:
-        `bundle`, `verdict`, `floors`, `chosen`, `candidates`, `metrics`, `n`, `test_digest`,
-        `is_rewritten`.
+        `bundle`, `verdict`, `floors`, `chosen`, `candidates`, `metrics`, `classes`, `calibration`,
+        `n`, `test_digest`, `is_rewritten`.
 
     Raises:
         EngineError: no engine here answers as the bundle does.
@@ -93,7 +95,10 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
             what = "no engine here answers as the bundle does"
             raise EngineError(what, do="run `thinfer verify` on the bundle")
         chosen = max(sound, key=lambda item: float(item.facts["texts_per_second"]))
-        verdict, floors, answers = _judge(report, part, before, chosen, labels, threads, request)
+        logits = _answer(chosen, part, threads)
+        answers = logits.argmax(axis=1)
+        demands = [parse_floor(body["expr"], labels) for body in report["floors"]]
+        verdict, floors = _judge(demands, part, before, answers, labels, seed=request.seed)
         result = {
             "bundle": str(request.bundle),
             "verdict": verdict,
@@ -101,6 +106,13 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
             "chosen": chosen.facts,
             "candidates": [item.facts for item in candidates],
             "metrics": to_json(measure_quality(part.truth, answers, labels)),
+            "classes": describe_classes(
+                truth=part.truth, original=before, chosen=answers, labels=labels, floors=demands
+            ),
+            "calibration": {
+                "original": report.get("calibration", {}).get("original"),
+                "chosen": describe_calibration(logits, part.truth, labels=labels),
+            },
             "n": len(part),
             "test_digest": part.corpus.digest,
             "is_rewritten": verdict != "broken",
@@ -235,19 +247,22 @@ def _time(
         item.facts["texts_per_second"] = len(sample) / samples[item.name].median_s
 
 
-def _judge(
-    report: Mapping[str, Any],
-    part: LabelledSet,
-    before: Any,  # noqa: ANN401 - int64 [rows]
-    chosen: Candidate,
-    labels: LabelSet,
-    threads: int,
-    request: TuneRequest,
-) -> tuple[str, list[dict[str, Any]], Any]:
+def _answer(chosen: Candidate, part: LabelledSet, threads: int) -> Logits:
     runner = chosen.open(threads)
-    after = runner.run_set(part).argmax(axis=1)
+    logits = runner.run_set(part)
     runner.close()
-    floors = [parse_floor(body["expr"], labels) for body in report["floors"]]
+    return logits
+
+
+def _judge(
+    floors: Sequence[Floor],
+    part: LabelledSet,
+    before: Answers,
+    after: Answers,
+    labels: LabelSet,
+    *,
+    seed: int,
+) -> tuple[str, list[dict[str, Any]]]:
     verdicts = [
         judge(
             floor,
@@ -255,12 +270,12 @@ def _judge(
             original=before,
             candidate=after,
             labels=labels,
-            rng=np.random.default_rng(request.seed),
+            rng=np.random.default_rng(seed),
         )
         for floor in floors
     ]
     told = [describe_floor(floor, item) for floor, item in zip(floors, verdicts, strict=True)]
-    return overall(verdicts), told, after
+    return overall(verdicts), told
 
 
 def _rewrite(
