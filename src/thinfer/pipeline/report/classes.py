@@ -17,9 +17,9 @@ CLASSES_NOTE = (
     "a look come first."
 )
 _MOST = 30  # more would hide the telling ones
-_HEADS = ("class", "rows", "T", "lost", "gained", "kept", "recall", "precision", "what it shows")
+_HEADS = ("class", "what it shows", "rows", "T", "lost", "gained", "kept", "recall", "precision")
 _WORDS = {"holds": "proven", "unproven": "not proven", "broken": "broken"}
-_RANKS = {"broken": 0, "rare": 1, "unproven": 2, "holds": 3}
+_RANKS = {"broken": 0.0, "unproven": 2.0, "holds": 4.0}
 
 Line = Mapping[str, Any]
 
@@ -40,8 +40,8 @@ def show_classes(lines: Sequence[Line]) -> Html:
         return Html("")
     said = element("p", {"class": "tally"}, _tally(whole))
     # What all classes together show stands above them, whatever it is.
-    totals = [line for line in whole if not line["metric"].startswith("recall")]
-    ranked = sorted((line for line in whole if line not in totals), key=_rank)
+    totals = [line for line in whole if _is_total(line)]
+    ranked = sorted((line for line in whole if not _is_total(line)), key=_rank)
     shown = [*totals, *ranked[:_MOST]]
     blocks = [said, _table(shown), _fold(ranked[_MOST:], "classes")]
     if parts:
@@ -49,7 +49,7 @@ def show_classes(lines: Sequence[Line]) -> Html:
         # Slices stay in the order in which they were named, so that each is one block.
         named = list(dict.fromkeys(line["slice"] for line in parts))
         open_ones, rest = (
-            sorted(some, key=lambda line: named.index(line["slice"]))
+            sorted(some, key=lambda line: (named.index(line["slice"]), not _is_total(line)))
             for some in (telling[:_MOST], telling[_MOST:])
         )
         blocks += [
@@ -60,19 +60,28 @@ def show_classes(lines: Sequence[Line]) -> Html:
     return join(*blocks)
 
 
+def _is_total(line: Line) -> bool:
+    """Say whether a line is about several classes together."""
+    return not str(line["metric"]).startswith("recall")
+
+
 def _kind(line: Line) -> str:
     if line.get("too_rare") and not (line["is_promised"] and line["verdict"] == "broken"):
         return "rare"
     return str(line["verdict"])
 
 
-def _rank(line: Line) -> tuple[Any, ...]:
-    ends = line.get("interval")
-    return (_RANKS.get(_kind(line), 2), not line["rows"], ends[0] if ends else 0.0, line["rows"])
+def _rank(line: Line) -> tuple[float, ...]:
+    """Give the place among lines: what is below, what lost some, what is nearest to a proof."""
+    kind, ends = _kind(line), line.get("interval")
+    low = float(ends[0]) if ends else 0.0
+    if kind == "rare":  # of hundreds of tiny classes those that lost rows tell, then larger ones
+        return (1.0 if line["losses"] else 3.0, -line["losses"], -line["rows"])
+    return (_RANKS.get(kind, 2.0), low, -line["rows"])
 
 
 def _tally(lines: Sequence[Line]) -> str:
-    kinds = [_kind(line) for line in lines if line["metric"].startswith("recall")]
+    kinds = [_kind(line) for line in lines if not _is_total(line)]
     words = (
         ("broken", "below what is asked"),
         ("rare", "too rare to prove"),
@@ -80,7 +89,8 @@ def _tally(lines: Sequence[Line]) -> str:
         ("holds", "proven"),
     )
     found = [f"{kinds.count(kind):,} {text}" for kind, text in words if kind in kinds]
-    return f"Of {len(kinds):,} classes: {', '.join(found)}." if kinds else ""
+    many = "class" if len(kinds) == 1 else "classes"
+    return f"Of {len(kinds):,} {many}: {', '.join(found)}." if kinds else ""
 
 
 def _table(lines: Sequence[Line]) -> Html:
@@ -107,7 +117,7 @@ def _fold(lines: Sequence[Line], what: str) -> Html:
 
 def _row(line: Line) -> Html:
     kind = _kind(line)
-    is_total = not line["metric"].startswith("recall")
+    is_total = _is_total(line)
     name = {None: "every row", "flagged": "all that is flagged"}.get(
         line["label"] if is_total else "", str(line["label"])
     )
@@ -132,8 +142,8 @@ def _row(line: Line) -> Html:
         "tr",
         {"class": " ".join((kind, *(["sum"] if is_total else [])))},
         element("th", {"scope": "row"}, name),
-        *(element("td", {}, cell) for cell in cells),
         element("td", {"class": "says"}, _badge(line, kind), _reason(line, kind)),
+        *(element("td", {}, cell) for cell in cells),
     )
 
 
@@ -147,12 +157,14 @@ def _badge(line: Line, kind: str) -> Html:
 
 def _reason(line: Line, kind: str) -> Html:
     share = f"{100 * line['share']:.6g} %"
-    if kind == "rare":
+    if kind == "rare" and line["trials"]:
+        text = f"{share} takes T ≥ {line['trials_needed']:,} even without a loss"
+    elif kind == "rare":
         text = str(line["too_rare"])
-    elif kind == "unproven" and line.get("rows_needed"):
-        text = f"{share} would take about {line['rows_needed']:,} test rows"
     else:
-        text = f"{share} {'promised' if line['is_promised'] else 'set beside it'}"
+        text = f"{share} promised" if line["is_promised"] else f"against {share}"
+    if kind in ("rare", "unproven") and line.get("rows_needed"):
+        text += f": about {line['rows_needed']:,} test rows like these"
     return element("small", {"class": "reason"}, text)
 
 

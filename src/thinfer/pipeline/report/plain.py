@@ -32,5 +32,6 @@ def show_plainly(words: PlainWords) -> Html:
 
 
 def _part(title: str, kind: str, sentences: Sequence[str]) -> Html:
-    said = [element("p", {}, sentence) for sentence in sentences]
+    # A number and its percent sign stay on one line.
+    said = [element("p", {}, text.replace(" %", "\u00a0%")) for text in sentences]
     return join(element("dt", {"class": kind or None}, title), element("dd", {}, *said))

@@ -169,15 +169,17 @@ def _list_needed(
         for floor, view in judged
         if view.verdict == "unproven" and floor.get("rows_needed")
     ]
-    rare = [line for line in lines if line.get("too_rare") and line.get("rows")]
+    rare = [line for line in lines if line.get("too_rare") and line.get("trials_needed")]
     named = [line for line in rare if line["slice"] is None]
     if rare:
-        least = max((line["trials_needed"] or 0 for line in rare), default=0)
+        needed = sorted({line["trials_needed"] for line in rare if line["trials_needed"]})
+        least = " to ".join(f"{count:,}" for count in dict.fromkeys((needed[0], needed[-1])))
         names = ", ".join(f"“{line['label']}”" for line in named[:5] if line["label"])
         more = f" ({names}{', …' if len(named) > 5 else ''})" if names else ""
         said.append(
-            f"{len(rare):,} of {len(lines):,} classes and slices are too rare here to prove "
-            f"anything of{more}: each takes up to {least:,} rows that the original finds."
+            f"{len(rare):,} of {len(lines):,} classes and slices are too rare here to prove as "
+            f"much of, even without one loss{more}: each takes {least} rows that the original "
+            "finds."
         )
     return said
 
