@@ -18,8 +18,14 @@ CLASSES_NOTE = (
 )
 _MOST = 30  # more would hide the telling ones
 _HEADS = ("class", "what it shows", "rows", "T", "lost", "gained", "kept", "recall", "precision")
-_WORDS = {"holds": "proven", "unproven": "not proven", "broken": "broken"}
-_RANKS = {"broken": 0.0, "unproven": 2.0, "holds": 4.0}
+_WORDS = {
+    "holds": "proven",
+    "unproven": "not proven",
+    "broken": "broken",
+    "rare": "too rare",
+    "nothing": "nothing to keep",
+}
+_RANKS = {"broken": 0.0, "unproven": 2.0, "nothing": 3.5, "holds": 4.0}
 
 Line = Mapping[str, Any]
 
@@ -66,6 +72,8 @@ def _is_total(line: Line) -> bool:
 
 
 def _kind(line: Line) -> str:
+    if not line["trials"]:
+        return "nothing"
     if line.get("too_rare") and not (line["is_promised"] and line["verdict"] == "broken"):
         return "rare"
     return str(line["verdict"])
@@ -85,6 +93,7 @@ def _tally(lines: Sequence[Line]) -> str:
     words = (
         ("broken", "below what is asked"),
         ("rare", "too rare to prove"),
+        ("nothing", "with nothing to keep"),
         ("unproven", "not proven"),
         ("holds", "proven"),
     )
@@ -148,7 +157,7 @@ def _row(line: Line) -> Html:
 
 
 def _badge(line: Line, kind: str) -> Html:
-    words = {**_WORDS, "rare": "too rare"}.get(kind, kind)
+    words = _WORDS.get(kind, kind)
     if kind == "broken" and not line["is_promised"]:
         words = "below"
     style = "unproven" if kind == "rare" else kind
@@ -157,9 +166,9 @@ def _badge(line: Line, kind: str) -> Html:
 
 def _reason(line: Line, kind: str) -> Html:
     share = f"{100 * line['share']:.6g} %"
-    if kind == "rare" and line["trials"]:
+    if kind == "rare":
         text = f"{share} takes T ≥ {line['trials_needed']:,} even without a loss"
-    elif kind == "rare":
+    elif kind == "nothing":
         text = str(line["too_rare"])
     else:
         text = f"{share} promised" if line["is_promised"] else f"against {share}"

@@ -146,7 +146,7 @@ def _measure(floor: Mapping[str, Any], view: FloorView) -> str:
         return f"{_name(view)} is {after}; the original's is {before}."
     rows = f"{floor['trials']:,} {counted.format(label=_label(floor, view))}{_where(floor)}"
     kept = show_percent(view.value)
-    return f"Of {rows}, {floor['losses']:,} were lost and {floor['gains']:,} gained: {kept} kept."
+    return f"Of {rows}: {floor['losses']:,} lost, {floor['gains']:,} gained; {kept} kept."
 
 
 def _conclude(floor: Mapping[str, Any], view: FloorView) -> str:
@@ -169,19 +169,43 @@ def _list_needed(
         for floor, view in judged
         if view.verdict == "unproven" and floor.get("rows_needed")
     ]
-    rare = [line for line in lines if line.get("too_rare") and line.get("trials_needed")]
-    named = [line for line in rare if line["slice"] is None]
-    if rare:
-        needed = sorted({line["trials_needed"] for line in rare if line["trials_needed"]})
-        least = " to ".join(f"{count:,}" for count in dict.fromkeys((needed[0], needed[-1])))
-        names = ", ".join(f"“{line['label']}”" for line in named[:5] if line["label"])
-        more = f" ({names}{', …' if len(named) > 5 else ''})" if names else ""
-        said.append(
-            f"{len(rare):,} of {len(lines):,} classes and slices are too rare here to prove as "
-            f"much of, even without one loss{more}: each takes {least} rows that the original "
-            "finds."
-        )
+    said += _list_rare(lines)
     return said
+
+
+def _list_rare(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which classes are too rare, and of which there is nothing to keep."""
+    classes = [line for line in lines if str(line["metric"]).startswith("recall")]
+    whole = [line for line in classes if line["slice"] is None]
+    said = []
+    rare = [line for line in whole if line.get("too_rare") and line["trials"]]
+    if rare:
+        needed = sorted({line["trials_needed"] for line in rare})
+        least = " to ".join(f"{count:,}" for count in dict.fromkeys((needed[0], needed[-1])))
+        said.append(
+            f"{_count(rare, whole)} too rare here to prove as much of, even without one loss "
+            f"({_name_some(rare)}): each takes {least} rows that the original finds."
+        )
+    never = [line for line in whole if line["rows"] and not line["trials"]]
+    if never:
+        said.append(
+            f"{_count(never, whole)} never found by the original ({_name_some(never)}): there is "
+            "nothing to keep."
+        )
+    parts = [line for line in classes if line["slice"] is not None]
+    thin = [line for line in parts if line.get("too_rare")]
+    if thin:
+        said.append(f"In the slices, {len(thin):,} of {len(parts):,} classes are too rare.")
+    return said
+
+
+def _count(some: Sequence[object], every: Sequence[object]) -> str:
+    return f"{len(some):,} of {len(every):,} classes {'is' if len(some) == 1 else 'are'}"
+
+
+def _name_some(lines: Sequence[Mapping[str, Any]]) -> str:
+    names = ", ".join(f"“{line['label']}”" for line in lines[:5])
+    return f"{names}, …" if len(lines) > 5 else names
 
 
 def _list_risks(result: Mapping[str, Any]) -> list[str]:

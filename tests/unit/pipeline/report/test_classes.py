@@ -68,6 +68,8 @@ def test_a_class_that_the_original_never_finds_says_why() -> None:
         ]
     )
     assert "no row of this test set is of this class" in markup
+    assert "nothing to keep" in markup
+    assert "too rare" not in markup
     assert markup.count("<td>–</td>") == 3
 
 

@@ -67,16 +67,25 @@ def test_a_bound_is_rounded_to_the_side_that_claims_less() -> None:
 def test_the_counts_and_the_rows_are_told() -> None:
     words = say_plainly(sample_result())
     assert words.measured[0] == "On 6,000 labelled rows that took no part in training or choosing."
-    assert (
-        "Of 5,677 rows that the original answers right, 21 were lost and 11 gained"
-        in (words.measured[2])
-    )
+    kept = "Of 5,677 rows that the original answers right: 21 lost, 11 gained; 99.82 % kept."
+    assert words.measured[2] == kept
     assert words.measured[3] == "recall[spam] is 93.88 %; the original's is 94.31 %."
-    assert "accuracy: about 11,400 labelled test rows" in words.needed[0]
-    assert (
-        "too rare here to prove as much of, even without one loss: each takes 598"
-        in (words.needed[1])
+    assert words.needed[0].startswith("accuracy: about 11,400 labelled test rows")
+
+
+def test_classes_that_are_too_rare_or_never_found_are_named() -> None:
+    result = sample_result()
+    spam, abuse = (
+        next(line for line in result["classes"] if (line["slice"], line["label"]) == (None, name))
+        for name in ("spam", "abuse")
     )
+    spam.update(too_rare="few", trials=100)
+    abuse.update(too_rare="none", trials=0)
+    _, rare, never, sliced = say_plainly(result).needed
+    assert rare.startswith("1 of 3 classes is too rare here to prove as much of")
+    assert "(“spam”): each takes 598 rows that the original finds" in rare
+    assert "1 of 3 classes is never found by the original (“abuse”)" in never
+    assert sliced == "In the slices, 3 of 6 classes are too rare."
 
 
 def test_the_risk_names_what_may_be_lost_the_choice_and_the_wear() -> None:
