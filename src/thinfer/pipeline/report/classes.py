@@ -173,7 +173,7 @@ def _reason(line: Line, kind: str) -> Html:
     else:
         text = f"{share} promised" if line["is_promised"] else f"against {share}"
     if kind in ("rare", "unproven") and line.get("rows_needed"):
-        text += f": about {line['rows_needed']:,} test rows like these"
+        text += f": about {line['rows_needed']:,} test rows would do"
     return element("small", {"class": "reason"}, text)
 
 

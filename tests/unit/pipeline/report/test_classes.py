@@ -39,7 +39,7 @@ def test_totals_come_first_and_what_needs_a_look_before_the_rest() -> None:
     assert "Of 6 classes: 2 below what is asked, 2 too rare to prove, 1 not proven, 1 proven." in (
         markup
     )
-    assert "about 9,000 test rows like these" in markup
+    assert "about 9,000 test rows would do" in markup
     assert '<span class="badge broken">below</span>' in markup
     assert '<span class="badge broken">broken</span>' in markup
 
