@@ -394,7 +394,7 @@ def _classes(names: tuple[str, ...], *, rows: int, floors: tuple[str, ...]) -> l
 
 
 def _confidence() -> dict[str, Any]:
-    figures = {"label": None, "ece_by_chance": 0.0048, "rows": 6000, "labels": []}
+    figures: dict[str, Any] = {"label": None, "ece_by_chance": 0.0048, "rows": 6000, "labels": []}
     examples = [
         {
             "row": 17 * place + 3,

@@ -80,4 +80,5 @@ def describe_calibration(
 
 def _members(codes: Answers, classes: int) -> NDArray[np.bool_]:
     """Give which labels each set holds, bool `[rows, classes]`; bit i is label i."""
-    return (codes[:, None] >> np.arange(classes)) % 2 == 1
+    members: NDArray[np.bool_] = (codes[:, None] >> np.arange(classes)) % 2 == 1
+    return members

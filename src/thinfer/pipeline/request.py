@@ -67,7 +67,8 @@ class CompressRequest:
             a search over depth, width, token rows and text length. None = no limit.
         require_proof: a verdict `unproven` counts as a failure.
         resume: continue what an interrupted run left.
-        include_text: golden rows may hold real text's token ids.
+        include_text: rows in the result that are answered differently carry the beginning of
+            their text.
         command: the command line, for the report.
     """
 

@@ -178,7 +178,8 @@ def break_down(
     Raises:
         DataError: the answers or a slice do not have one entry a row.
     """
-    named: dict[str | None, Rows] = {None: np.ones(len(truth), dtype=np.bool_), **(slices or {})}
+    named: dict[str | None, Rows] = {None: np.ones(len(truth), dtype=np.bool_)}
+    named.update((slices or {}).items())
     shapes = {
         truth.shape,
         original.shape,
@@ -210,7 +211,8 @@ def _list_classes(
 
 def _holds(codes: Codes, place: int) -> Rows:
     """Say which answers hold a label, bool `[rows]`."""
-    return codes == place
+    held: Rows = codes == place
+    return held
 
 
 def _class_of(

@@ -88,7 +88,7 @@ def test_without_a_normal_label_nothing_is_flagged() -> None:
 def test_one_row_is_a_test_set() -> None:
     (spam,) = (line for key, line in lines_of([1], [1], [1]).items() if key == (None, "spam"))
     assert (spam.trials, spam.retention, spam.verdict) == (1, 1.0, "unproven")
-    assert spam.interval == (pytest.approx(0.05), 1.0)
+    assert spam.interval == pytest.approx((0.05, 1.0))
     assert spam.rows_needed == 598
     assert "cannot prove 99.5 %: it takes 598 of them, about 598 rows" in (spam.too_rare or "")
 
@@ -103,7 +103,7 @@ def test_all_lost_is_below_and_no_number_of_rows_helps() -> None:
     spam = lines_of([1] * 700, [1] * 700, [0] * 700)[None, "spam"]
     assert (spam.retention, spam.verdict, spam.rows_needed) == (0.0, "broken", None)
     assert spam.too_rare is None  # 700 would have been enough
-    assert spam.interval == (0.0, pytest.approx(0.0, abs=0.01))
+    assert spam.interval == pytest.approx((0.0, 0.0), abs=0.01)
 
 
 def draw(seed: int, rows: int, changed: float) -> tuple[Codes, Codes, Codes]:
