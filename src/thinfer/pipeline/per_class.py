@@ -56,7 +56,7 @@ def describe_classes(
 
 def describe_calibration(
     logits: NDArray[np.float32], truth: Answers, *, labels: LabelSet, is_multi_label: bool = False
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Give the calibration of one model.
 
     Args:
@@ -67,8 +67,11 @@ def describe_calibration(
 
     Returns:
         `ece`, `ece_by_chance`, `nll`, `temperature`, `rows`, and `labels[]` with the same of each
-        label where each has a sigmoid; its own figures are then their means.
+        label where each has a sigmoid; its own figures are then their means. None where a logit
+        is not finite: such a model has no scores to speak of.
     """
+    if not np.isfinite(logits).all():
+        return None
     if not is_multi_label:
         return {**to_json(measure_calibration(logits, truth)), "labels": []}
     members = _members(truth, len(labels))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -78,6 +80,16 @@ def test_forty_are_shown_at_most_and_no_kind_is_crowded_out(
     kinds = [item["kind"] for item in examples]
     assert (kinds.count("loss"), kinds.count("gain")) == expected
     assert found["total"] == losses + gains
+
+
+def test_scores_that_are_not_finite_are_zero_and_the_result_stays_json() -> None:
+    part = LabelledSet(corpus=Corpus(texts=("a", "b")), truth=np.array([0, 1]))
+    broken = np.array([[np.nan, 0.0, 0.0], [np.inf, 0.0, 0.0]], dtype=np.float32)
+    logits = (logits_of([0, 1], [1.0, 1.0]), broken)
+    answers = (np.array([0, 1]), np.array([1, 0]))
+    found = describe_disagreements(part, logits, answers, labels=LABELS)
+    assert [item["chosen_score"] for item in found["examples"]] == [0.0, 0.0]
+    json.dumps(found, allow_nan=False)
 
 
 def test_text_stands_there_only_where_it_was_asked_for() -> None:

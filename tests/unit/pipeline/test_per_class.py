@@ -41,11 +41,19 @@ def test_calibration_of_sets_of_labels_is_of_each_label() -> None:
     found = describe_calibration(
         logits, np.array([0b01, 0b10, 0b11, 0b00]), labels=LABELS, is_multi_label=True
     )
+    assert found is not None
     assert [item["label"] for item in found["labels"]] == ["normal", "spam"]
     low = float(np.log1p(np.exp(-2.0)))
     assert found["nll"] == pytest.approx(low)
     assert found["ece"] == found["labels"][0]["ece"]
-    assert describe_calibration(logits, np.array([0, 1, 1, 0]), labels=LABELS)["labels"] == []
+    plain = describe_calibration(logits, np.array([0, 1, 1, 0]), labels=LABELS)
+    assert plain is not None
+    assert plain["labels"] == []
+
+
+def test_a_model_without_finite_scores_has_no_calibration() -> None:
+    logits = np.array([[np.nan, 0.0], [np.inf, 0.0]], dtype=np.float32)
+    assert describe_calibration(logits, np.array([0, 1]), labels=LABELS) is None
 
 
 def test_a_run_tells_of_its_classes_and_how_sure_both_models_are() -> None:
