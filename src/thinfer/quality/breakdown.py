@@ -81,6 +81,7 @@ class ClassLine:
         rows_needed: rows of a whole test set that would prove it at the rates seen; absent where
             it is proven, the value is below, or no number would do.
         trials_needed: the least T that proves `share` without one loss; absent where none does.
+        rows_at_best: rows of a whole test set of this mix that hold so many; absent where T is 0.
         too_rare: a sentence where these rows could not have proven it even without one loss.
         original: rates of the original.
         candidate: rates of the candidate.
@@ -100,6 +101,7 @@ class ClassLine:
     verdict: Answer
     rows_needed: int | None
     trials_needed: int | None
+    rows_at_best: int | None
     too_rare: str | None
     original: ModelRates
     candidate: ModelRates
@@ -267,6 +269,7 @@ def _weigh(item: _Class, inside: Rows, name: str | None) -> ClassLine:
         if answer == "unproven":
             needed = count_rows_needed(floor, evidence, total)
     least = count_trials_needed(floor.bound)
+    at_best = math.ceil(least * total / counts.trials) if least and counts.trials else None
     return ClassLine(
         label=item.label,
         slice=name,
@@ -282,23 +285,25 @@ def _weigh(item: _Class, inside: Rows, name: str | None) -> ClassLine:
         verdict=answer,
         rows_needed=needed,
         trials_needed=least,
-        too_rare=None if answer == "holds" else _say_too_rare(counts, floor.bound, least, total),
+        rows_at_best=at_best,
+        too_rare=None if answer == "holds" else _say_too_rare(counts, floor.bound, least, at_best),
         original=_rate(item, inside, item.before),
         candidate=_rate(item, inside, item.after),
     )
 
 
-def _say_too_rare(counts: PairedCounts, share: float, least: int | None, total: int) -> str | None:
+def _say_too_rare(
+    counts: PairedCounts, share: float, least: int | None, at_best: int | None
+) -> str | None:
     if counts.rows == 0:
         return "no row of this test set is of this class"
     if counts.trials == 0:
         return f"the original finds none of its {counts.rows:,} rows: a share of 0 says nothing"
     if least is None or counts.trials >= least:
         return None
-    rows = math.ceil(least * total / counts.trials)
     return (
         f"even without one loss, {counts.trials:,} rows that the original finds cannot prove "
-        f"{100 * share:.6g} %: it takes {least:,} of them, about {rows:,} rows of a test set of "
+        f"{100 * share:.6g} %: it takes {least:,} of them, about {at_best:,} rows of a test set of "
         "this mix"
     )
 

@@ -89,7 +89,7 @@ def test_one_row_is_a_test_set() -> None:
     (spam,) = (line for key, line in lines_of([1], [1], [1]).items() if key == (None, "spam"))
     assert (spam.trials, spam.retention, spam.verdict) == (1, 1.0, "unproven")
     assert spam.interval == pytest.approx((0.05, 1.0))
-    assert spam.rows_needed == 598
+    assert (spam.rows_needed, spam.rows_at_best) == (598, 598)
     assert "cannot prove 99.5 %: it takes 598 of them, about 598 rows" in (spam.too_rare or "")
 
 
@@ -97,6 +97,13 @@ def test_what_the_original_never_finds_says_nothing() -> None:
     spam = lines_of([1, 1, 0], [0, 0, 0], [1, 0, 0])[None, "spam"]
     assert (spam.trials, spam.gains, spam.retention) == (0, 1, None)
     assert "none of its 2 rows" in (spam.too_rare or "")
+
+
+def test_a_rare_class_that_lost_some_is_told_the_rows_at_best() -> None:
+    truth = np.repeat([1, 0], [100, 900])
+    spam = lines_of(truth, truth, np.where(np.arange(1000) < 2, 0, truth))[None, "spam"]
+    assert (spam.verdict, spam.rows_needed, spam.rows_at_best) == ("broken", None, 5980)
+    assert "598 of them, about 5,980 rows" in (spam.too_rare or "")
 
 
 def test_all_lost_is_below_and_no_number_of_rows_helps() -> None:

@@ -167,12 +167,13 @@ def _badge(line: Line, kind: str) -> Html:
 def _reason(line: Line, kind: str) -> Html:
     share = f"{100 * line['share']:.6g} %"
     if kind == "rare":
-        text = f"{share} takes T ≥ {line['trials_needed']:,} even without a loss"
+        text = f"{share} takes T ≥ {line['trials_needed']:,} even without a loss: "
+        text += f"{line['rows_at_best']:,} test rows at best"
     elif kind == "nothing":
         text = str(line["too_rare"])
     else:
         text = f"{share} promised" if line["is_promised"] else f"against {share}"
-    if kind in ("rare", "unproven") and line.get("rows_needed"):
+    if kind == "unproven" and line.get("rows_needed"):
         text += f": about {line['rows_needed']:,} test rows would do"
     return element("small", {"class": "reason"}, text)
 
