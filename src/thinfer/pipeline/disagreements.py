@@ -89,8 +89,9 @@ def _score(logits: Logits, answers: Answers) -> NDArray[np.float64]:
     """Give the score of each answer, float64 `[rows]`; 0 where a logit is not finite."""
     with np.errstate(invalid="ignore"):
         powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-        scores = powers[np.arange(len(answers)), answers] / powers.sum(axis=1)
-    return np.nan_to_num(scores, nan=0.0)
+        shares = powers[np.arange(len(answers)), answers] / powers.sum(axis=1)
+    scores: NDArray[np.float64] = np.nan_to_num(shares, nan=0.0)
+    return scores
 
 
 def _name(labels: LabelSet, answer: np.int64) -> str:
