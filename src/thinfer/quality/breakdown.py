@@ -17,18 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.errors import DataError
-from thinfer.quality.evidence import ROUNDING, Answer, count_rows_needed, settle, weigh_share
+from thinfer.quality.evidence import (
+    Answer,
+    count_rows_needed,
+    count_trials_needed,
+    settle,
+    weigh_share,
+)
 from thinfer.quality.floor import Floor
 from thinfer.quality.intervals import clopper_pearson_lower, clopper_pearson_upper
 from thinfer.quality.labels import LabelSet
-from thinfer.quality.paired import PairedCounts, bound_loss
+from thinfer.quality.paired import PairedCounts
 
 __all__ = [
     "FLAGGED",
     "ClassLine",
     "ModelRates",
     "break_down",
-    "count_trials_needed",
     "strictest_share",
 ]
 
@@ -37,7 +42,6 @@ Rows = NDArray[np.bool_]
 
 FLAGGED = "flagged"
 _USUAL_SHARE = 0.995  # what the default floors ask for
-_ONE_SIDED = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,24 +138,6 @@ def strictest_share(floors: Sequence[Floor]) -> float:
         if floor.relative and floor.direction == ">=" and floor.metric != "agreement"
     ]
     return max(asked, default=_USUAL_SHARE)
-
-
-def count_trials_needed(share: float) -> int | None:
-    """Give the least T that proves a share without one loss: 598 for 99.5 %.
-
-    Args:
-        share: above 0.
-
-    Returns:
-        None where no number does, from 1 on. Note: (1 - m)^T ≤ 0.05 with m = 1 - share.
-    """
-    allowed = 1.0 - share
-    if allowed <= ROUNDING:
-        return None
-    if allowed >= 1.0:
-        return 1
-    count = max(1, math.ceil(math.log(_ONE_SIDED) / math.log1p(-allowed) - ROUNDING))
-    return count if bound_loss(0, 0, count) <= allowed + ROUNDING else count + 1
 
 
 def break_down(

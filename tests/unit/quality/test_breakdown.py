@@ -11,9 +11,9 @@ from thinfer.quality import LabelSet, judge, parse_floor
 from thinfer.quality.breakdown import (
     ClassLine,
     break_down,
-    count_trials_needed,
     strictest_share,
 )
+from thinfer.quality.evidence import count_trials_needed
 from thinfer.quality.intervals import clopper_pearson_lower, clopper_pearson_upper
 from thinfer.quality.paired import bound_loss
 
