@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.chromium import CHROMIUM_ARGUMENTS, find_chromium
-from tests.support.sample_result import crowded_result, sample_result
+from tests.support.sample_result import crowded_result, sample_result, wordy_result
 from thinfer.pipeline.report import render_report
 
 if TYPE_CHECKING:
@@ -112,6 +112,44 @@ def test_it_fits_every_width_in_both_colours(
 def test_every_metric_is_printed(page: Page) -> None:
     page.emulate_media(media="print")
     assert page.locator(".panel:visible").count() == page.locator(".panel").count()
+
+
+def test_on_paper_the_page_is_light_and_nothing_is_cut(page: Page) -> None:
+    page.set_viewport_size({"width": 700, "height": 1000})  # A4 within its margins
+    page.emulate_media(media="print", color_scheme="dark")
+    ink, paper = (
+        page.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("color", "backgroundColor")
+    )
+    assert paper == "rgb(255, 255, 255)"
+    assert ink == "rgb(23, 32, 46)"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    wide = "[...document.querySelectorAll('table')].filter(t => t.scrollWidth > 700).length"
+    assert page.evaluate(wide) == 0
+
+
+def test_the_plain_words_stand_first_and_what_is_rare_can_be_seen(page: Page) -> None:
+    first = page.locator("main > section").first
+    assert "In plain words" in first.inner_text()
+    assert "11,400 labelled test rows" in first.inner_text()
+    assert page.locator("#classes .badge:visible").first.is_visible()
+    assert page.locator("#disagreements tbody tr:visible").count() == 35
+
+
+@pytest.mark.parametrize("width", [360, 1100])
+def test_hundreds_of_classes_stay_usable(browser: Browser, tmp_path: Path, width: int) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(render_report(wordy_result(200)), encoding="utf-8")
+    opened = browser.new_page(viewport={"width": width, "height": 900})
+    opened.goto(file.as_uri())
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    table = opened.locator("#classes .classes").first
+    assert table.locator("tbody tr:visible").count() == 32
+    fold = opened.locator("#classes details").first
+    assert fold.locator("tbody tr:visible").count() == 0
+    fold.locator("summary").click()
+    assert fold.locator("tbody tr:visible").count() == 170
+    opened.close()
 
 
 @pytest.fixture

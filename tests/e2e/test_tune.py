@@ -49,6 +49,9 @@ def test_the_bundle_is_rewritten_and_the_judgement_logged(capsys: Capture, bundl
     assert {item["engine"] for item in result["candidates"]} == {"onnxruntime"}
     assert all(item["texts_per_second"] > 0 for item in result["candidates"])
     assert result["n"] == ROWS[2]
+    assert next(line for line in result["classes"] if line["label"] == "flagged")["trials"] > 0
+    for side in ("original", "chosen"):
+        assert result["calibration"][side]["rows"] == ROWS[2]
     after = open_bundle(bundle)
     assert after.manifest.architecture == before.manifest.architecture
     assert after.manifest.recipe == before.manifest.recipe

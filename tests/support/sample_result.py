@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["crowded_result", "sample_result"]
+import numpy as np
+
+from thinfer.pipeline.per_class import describe_classes
+from thinfer.quality import LabelSet, parse_floor
+
+__all__ = ["crowded_result", "sample_result", "wordy_result"]
 
 _LABELS = ("normal", "spam", "abuse")
 
@@ -254,8 +259,16 @@ def _floors() -> list[dict[str, Any]]:
             "at most 1.2 % more is flagged",
         ),
     ]
-    counts = {"kind": "thinfer.verdict", "version": 1, "losses": 5, "gains": 3, "trials": 3388}
-    return [{**dict(zip(names, row, strict=True)), **counts} for row in rows]
+    counts = [(3388, 5, 3), (5677, 21, 11), (1622, 12, 5), (1861, 4, 14)]
+    return [
+        {
+            **dict(zip(names, row, strict=True)),
+            "kind": "thinfer.verdict",
+            "version": 1,
+            **dict(zip(("trials", "losses", "gains"), count, strict=True)),
+        }
+        for row, count in zip(rows, counts, strict=True)
+    ]
 
 
 def _ends() -> dict[str, Any]:
@@ -362,6 +375,65 @@ def _extras() -> dict[str, Any]:
     }
 
 
+def _classes(names: tuple[str, ...], *, rows: int, floors: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Lines of invented answers: the further a label is down the list, the rarer."""
+    rng, labels = np.random.default_rng(0), LabelSet(names, normal=names[0])
+    chances = 1.0 / np.arange(1, len(names) + 1) ** 1.5
+    truth = rng.choice(len(names), size=rows, p=chances / chances.sum())
+    original = np.where(rng.random(rows) < 0.94, truth, rng.integers(0, len(names), rows))
+    chosen = np.where(rng.random(rows) < 0.005, rng.integers(0, len(names), rows), original)
+    sources = rng.integers(0, 4, rows)
+    return describe_classes(
+        truth=truth,
+        original=original,
+        chosen=chosen,
+        labels=labels,
+        floors=[parse_floor(expr, labels) for expr in floors],
+        slices={"source=comment": sources > 0, "source=<b>post": sources == 0},
+    )
+
+
+def _confidence() -> dict[str, Any]:
+    figures: dict[str, Any] = {"label": None, "ece_by_chance": 0.0048, "rows": 6000, "labels": []}
+    examples = [
+        {
+            "row": 17 * place + 3,
+            "kind": kind,
+            "truth": "spam",
+            "original": "normal" if kind == "gain" else "spam",
+            "original_score": 0.55 + 0.004 * place,
+            "chosen": "spam" if kind == "gain" else "abuse",
+            "chosen_score": 0.99 - 0.01 * place,
+        }
+        for place, kind in enumerate(["loss"] * 24 + ["gain"] * 11)
+    ]
+    return {
+        "calibration": {
+            "original": {**figures, "ece": 0.0213, "nll": 0.171, "temperature": 1.27},
+            "chosen": {**figures, "ece": 0.0198, "nll": 0.174, "temperature": 1.24},
+        },
+        "disagreements": {
+            "rows": 6000,
+            "total": 61,
+            "losses": 37,
+            "gains": 20,
+            "others": 4,
+            "examples": examples,
+        },
+        "judgements": [
+            {"test_digest": "5e1b0c9a77d2" * 5, "n": 6000, "verdict": "unproven", "by": "compress"},
+            {"test_digest": "another", "n": 10, "verdict": "holds", "by": "tune"},
+        ],
+    }
+
+
+def wordy_result(count: int = 200) -> dict[str, Any]:
+    """Give the invented result of a model with so many labels, two slices beside."""
+    names = tuple(f"a topic with a rather long name {place}" for place in range(count))
+    lines = _classes(names, rows=20_000, floors=("accuracy>=99.5%",))
+    return {**sample_result(), "classes": lines}
+
+
 def sample_result() -> dict[str, Any]:
     """Give a fresh copy of the invented result, as `json.loads` would."""
     return {
@@ -375,6 +447,8 @@ def sample_result() -> dict[str, Any]:
         "candidates": _candidates(),
         "seconds": 512.0,
         **_extras(),
+        **_confidence(),
+        "classes": _classes(_LABELS, rows=6000, floors=tuple(item["expr"] for item in _floors())),
     }
 
 

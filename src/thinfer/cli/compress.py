@@ -81,6 +81,12 @@ def command(
     require_proof: Annotated[
         bool, typer.Option("--require-proof", help="A verdict 'unproven' fails (exit 4).")
     ] = False,
+    include_text: Annotated[
+        bool,
+        typer.Option(
+            "--include-text", help="Rows in the report that are answered differently show text."
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from what an interrupted run left.")
     ] = False,
@@ -126,6 +132,7 @@ def command(
         require_proof=require_proof,
         resume=resume,
         judgement_log=find_judgement_log(judgement_log),
+        include_text=include_text,
         command=shlex.join(["thinfer", *sys.argv[1:]]),
     )
     done = compress(request, progress=output.progress, clock=SystemClock())

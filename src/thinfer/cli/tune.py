@@ -36,8 +36,9 @@ def command(
     """
     from thinfer.core.clock import SystemClock
     from thinfer.errors import QualityError
+    from thinfer.pipeline.judge_again import list_slice_columns
     from thinfer.pipeline.label_reading import separator_of_model
-    from thinfer.pipeline.tune import TuneRequest, list_slice_columns, tune
+    from thinfer.pipeline.tune import TuneRequest, tune
     from thinfer.text.corpus import read_corpus
 
     request = TuneRequest(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from thinfer.pipeline.report.promise import PlainWords, say_plainly
+
 __all__ = ["write_card"]
+
+_MARKS = re.compile(r"[\\`*_{}\[\]<>|#&~]")
 
 
 def write_card(result: Mapping[str, Any]) -> str:
@@ -23,6 +28,7 @@ def write_card(result: Mapping[str, Any]) -> str:
         *head,
         f"Verdict on {result['data']['test']:,} test rows: **{result['verdict']}**.",
         "",
+        *_tell(say_plainly(result)),
         "| floor | original | this bundle | verdict |",
         "|---|---|---|---|",
         *(
@@ -46,6 +52,29 @@ def write_card(result: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _tell(words: PlainWords) -> list[str]:
+    """Give the verdict in sentences, one paragraph a part."""
+    parts = (
+        ("Promised", words.promised),
+        ("Measured", words.measured),
+        ("Proven", words.proven),
+        ("Not proven", words.open),
+        ("Broken", words.broken),
+        ("What proof would take", words.needed),
+        ("Risk of the choice", words.risk),
+    )
+    lines = []
+    for title, sentences in parts:
+        if sentences:
+            lines += [f"**{title}.** {_escape(' '.join(sentences))}", ""]
+    return lines
+
+
+def _escape(text: str) -> str:
+    """Give text that Markdown shows as it is: a label may hold anything."""
+    return _MARKS.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def _figure(value: float | None) -> str:

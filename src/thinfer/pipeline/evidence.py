@@ -106,15 +106,22 @@ class EvidenceFile:
         """The classes."""
         return self.head.label_set
 
+    @property
+    def deciders(self) -> tuple[Decider, Decider]:
+        """How the logits of the original and of the candidate are read."""
+        head = self.head
+        return Decider(self.labels, head.original_point), Decider(self.labels, head.chosen_point)
+
     def meant(self, side: Literal["original", "chosen"]) -> Classes:
         """Give the answers that stored logits mean, int64 `[rows]`.
 
         Args:
             side: whose.
         """
+        before, after = self.deciders
         if side == "original":
-            return Decider(self.labels, self.head.original_point).answer(self.original_logits)
-        return Decider(self.labels, self.head.chosen_point).answer(self.chosen_logits)
+            return before.answer(self.original_logits)
+        return after.answer(self.chosen_logits)
 
 
 def digest_answers(answers: Classes) -> str:

@@ -12,6 +12,7 @@ from thinfer.core.codec import to_json
 from thinfer.errors import DataError
 from thinfer.measure.machine import describe_machine
 from thinfer.nn.checkpoint import Checkpoint
+from thinfer.pipeline.answered import describe_answers
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.card import write_card
 from thinfer.pipeline.coarse import warn_about_coarse_dev
@@ -180,6 +181,12 @@ def _compose(
             "original": judgement.original.tolist(),
             "chosen": judgement.chosen.tolist(),
         },
+        **describe_answers(
+            judgement.evidence,
+            sets.test,
+            floors=job.floors,
+            include_text=job.request.include_text,
+        ),
         "warnings": _list_warnings(job, checkpoint, outcome, use, is_best_so_far=is_best_so_far),
         "steps": ends["chosen"]["steps"],
         "command": job.request.command,

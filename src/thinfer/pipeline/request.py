@@ -74,7 +74,8 @@ class CompressRequest:
         require_proof: a verdict `unproven` counts as a failure.
         resume: continue what an interrupted run left.
         judgement_log: where judgements are remembered between runs; None = nowhere.
-        include_text: golden rows may hold real text's token ids.
+        include_text: rows in the result that are answered differently carry the beginning of
+            their text.
         command: the command line, for the report.
     """
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +13,24 @@ from numpy.typing import NDArray
 from thinfer.bundle import LAYOUT, Bundle, open_bundle
 from thinfer.compress.state import State
 from thinfer.core.clock import Clock
-from thinfer.core.codec import to_json
 from thinfer.core.cores import usable_cores
 from thinfer.core.progress import Progress
 from thinfer.engine.registry import available_engines
-from thinfer.errors import DataError, EngineError
+from thinfer.errors import EngineError
 from thinfer.export.parity import compare_logits
 from thinfer.export.write import EXPORTERS, ExportRequest, write_engine
 from thinfer.measure.probe import HostProbe
 from thinfer.measure.timing import time_interleaved
 from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.candidate import Candidate, Form, describe_candidate
-from thinfer.pipeline.data import LabelledSet, head, label_corpus
-from thinfer.pipeline.evidence import EvidenceFile, digest_answers, encode_evidence
+from thinfer.pipeline.data import LabelledSet, head
+from thinfer.pipeline.evidence import encode_evidence
 from thinfer.pipeline.finish import BundleParts, assemble_bundle
-from thinfer.pipeline.judge import describe_floor
-from thinfer.pipeline.judgements import log_judgement
-from thinfer.pipeline.reproof import renew_evidence
-from thinfer.quality.floor import parse_floor
-from thinfer.quality.labels import LabelSet
-from thinfer.quality.metrics import measure_quality
-from thinfer.quality.proof import judge_floors
-from thinfer.quality.verdict import overall
+from thinfer.pipeline.judge_again import Rejudgement, judge_again, match_test
 from thinfer.text.corpus import Corpus
 from thinfer.text.tokenizer import Tokenizer
 
-__all__ = ["TuneRequest", "list_slice_columns", "tune"]
+__all__ = ["TuneRequest", "tune"]
 
 _TEXTS = 512
 _AGREEMENT = 0.99  # with the bundle's own FP32 form, without a label in sight
@@ -79,17 +68,15 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
         clock: times it.
 
     Returns:
-        `bundle`, `verdict`, `floors`, `chosen`, `candidates`, `metrics`, `n`, `test_digest`,
-        `is_rewritten`, `has_evidence`, `test_use`, `warnings`.
+        `bundle`, `verdict`, `floors`, `chosen`, `candidates`, `metrics`, `classes`, `calibration`,
+        `n`, `test_digest`, `is_rewritten`, `has_evidence`, `test_use`, `warnings`.
 
     Raises:
         EngineError: no engine here answers as the bundle does.
     """
     bundle = open_bundle(request.bundle)
-    decider = bundle.manifest.decider()
-    labels = decider.labels
-    report = _read_report(bundle)
-    part, before = _match_test(report, request.test, labels)
+    judged = match_test(bundle, request.test, bundle.manifest.label_set)
+    part = judged.part
     state = _state_of(bundle)
     threads = request.threads or usable_cores()
     with tempfile.TemporaryDirectory() as folder:
@@ -101,75 +88,24 @@ def tune(request: TuneRequest, *, progress: Progress, clock: Clock) -> dict[str,
             what = "no engine here answers as the bundle does"
             raise EngineError(what, do="run `thinfer verify` on the bundle")
         chosen = max(sound, key=lambda item: float(item.facts["texts_per_second"]))
-        logits = _run(chosen, part, threads)
-        answers = decider.answer(logits)
-        verdict, floors = _judge(report, part, before, answers, labels, request.seed)
-        evidence = renew_evidence(bundle, logits, floors=floors, seed=request.seed)
-        entry = {
-            "test_digest": part.corpus.digest,
-            "n": len(part),
-            "candidate": chosen.name,
-            "verdict": verdict,
-            "floors": [floor["expr"] for floor in floors],
-            "answers": digest_answers(answers),
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "by": "tune",
-        }
-        older = bundle.manifest.quality.get("judgements", ())
-        use = log_judgement(request.judgement_log, entry, known=older)
+        again = judge_again(
+            bundle,
+            judged,
+            _run(chosen, part, threads),
+            name=chosen.name,
+            seed=request.seed,
+            log=request.judgement_log,
+        )
         result = {
             "bundle": str(request.bundle),
-            "verdict": verdict,
-            "floors": floors,
             "chosen": chosen.facts,
             "candidates": [item.facts for item in candidates],
-            "metrics": to_json(measure_quality(part.truth, answers, labels)),
-            "n": len(part),
-            "test_digest": part.corpus.digest,
-            "is_rewritten": verdict != "broken",
-            "has_evidence": evidence is not None,
-            "test_use": use.to_json(),
-            "warnings": list(use.warnings),
+            "is_rewritten": again.verdict != "broken",
+            **again.result,
         }
         if result["is_rewritten"]:
-            _rewrite(bundle, state, chosen, result, request, threads, entry, evidence)
+            _rewrite(bundle, state, chosen, again, request, threads)
         return result
-
-
-def list_slice_columns(bundle: Path) -> tuple[str, ...]:
-    """Give the columns of the test file that the floors of a bundle look at.
-
-    Args:
-        bundle: its path.
-    """
-    opened = open_bundle(bundle)
-    labels = opened.manifest.label_set
-    floors = [parse_floor(expr, labels) for expr in opened.manifest.quality.get("floors", ())]
-    return tuple(dict.fromkeys(floor.slice[0] for floor in floors if floor.slice is not None))
-
-
-def _read_report(bundle: Bundle) -> Mapping[str, Any]:
-    place = bundle.path / LAYOUT.report
-    body = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-    if "answers" not in body:
-        what = "the bundle carries no answers of the original to compare with"
-        raise DataError(what, expected="a bundle that `thinfer compress` wrote", got="a packed one")
-    return dict(body)
-
-
-def _match_test(
-    report: Mapping[str, Any], corpus: Corpus, labels: LabelSet
-) -> tuple[LabelledSet, Any]:
-    """Give the judged rows of the test file and the original's answers to them."""
-    stored = report["answers"]
-    places = {row: index for index, row in enumerate(corpus.rows)}
-    rows = [places[row] for row in stored["rows"] if row in places]
-    chosen = corpus.select(rows)
-    if len(rows) != len(stored["rows"]) or chosen.digest != stored["test_digest"]:
-        what = f"'{corpus.name}' is not the test file that the bundle was judged on"
-        expected = f"digest {stored['test_digest'][:12]} of {len(stored['rows'])} rows"
-        raise DataError(what, expected=expected, got=f"{chosen.digest[:12]} of {len(rows)} rows")
-    return label_corpus(chosen, labels), np.asarray(stored["original"], dtype=np.int64)
 
 
 def _state_of(bundle: Bundle) -> State:
@@ -282,47 +218,30 @@ def _run(chosen: Candidate, part: LabelledSet, threads: int) -> NDArray[np.float
     return logits
 
 
-def _judge(
-    report: Mapping[str, Any],
-    part: LabelledSet,
-    before: NDArray[np.int64],
-    after: NDArray[np.int64],
-    labels: LabelSet,
-    seed: int,
-) -> tuple[str, list[dict[str, Any]]]:
-    floors = [parse_floor(body["expr"], labels) for body in report["floors"]]
-    rows = {"truth": part.truth, "original": before, "candidate": after}
-    verdicts = judge_floors(floors, **rows, labels=labels, seed=seed, columns=part.corpus.columns)
-    told = [describe_floor(floor, item) for floor, item in zip(floors, verdicts, strict=True)]
-    return overall(verdicts), told
-
-
 def _rewrite(
     bundle: Bundle,
     state: State,
     chosen: Candidate,
-    result: Mapping[str, Any],
+    again: Rejudgement,
     request: TuneRequest,
     threads: int,
-    entry: Mapping[str, Any],
-    evidence: EvidenceFile | None,
 ) -> None:
     old = dict(bundle.manifest.quality)
     quality = {
         **old,
-        "verdicts": result["floors"],
-        "verdict": result["verdict"],
-        "metrics": result["metrics"],
+        "verdicts": again.result["floors"],
+        "verdict": again.result["verdict"],
+        "metrics": again.result["metrics"],
         "seed": request.seed,
-        "test_use": result["test_use"],
-        "judgements": [*old.get("judgements", ()), entry],
+        "test_use": again.result["test_use"],
+        "judgements": [*old.get("judgements", ()), again.entry],
     }
     names = (LAYOUT.report, LAYOUT.report_page, LAYOUT.card, LAYOUT.profile)
     documents = {
         name: (bundle.path / name).read_bytes() for name in names if (bundle.path / name).exists()
     }
-    if evidence is not None:
-        documents[LAYOUT.evidence] = encode_evidence(evidence)
+    if again.evidence is not None:
+        documents[LAYOUT.evidence] = encode_evidence(again.evidence)
     assemble_bundle(
         request.bundle,
         BundleParts(

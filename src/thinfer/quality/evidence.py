@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,13 +15,24 @@ from thinfer.quality.paired import PairedCounts, bound_growth, bound_loss
 from thinfer.quality.resampled import PairCells
 
 __all__ = [
+    "ROUNDING",
+    "Answer",
     "Evidence",
+    "count_rows_needed",
+    "count_trials_needed",
     "explain_missing",
     "is_rate",
+    "settle",
     "weigh_rate",
     "weigh_resampled",
     "weigh_share",
 ]
+
+Answer = Literal["holds", "unproven", "broken"]
+
+ROUNDING = 1e-9  # 1 - 0.995 is not 0.005 to the last bit; no count is so near a floor
+_MOST_ROWS = 10**9
+_ONE_SIDED = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +75,66 @@ def explain_missing(floor: Floor, counts: PairedCounts) -> str | None:
     if floor.relative and counts.trials == 0:
         return "the original's value is 0, and a share of 0 says nothing; use an absolute floor"
     return None
+
+
+def settle(floor: Floor, evidence: Evidence) -> Answer:
+    """Give what the data says: the floor is proven, not proven, or the value lies below it.
+
+    Args:
+        floor: the demand.
+        evidence: weighed for this floor.
+    """
+    sign = 1 if floor.direction == ">=" else -1
+    nearest = evidence.low if sign > 0 else evidence.high
+    if sign * (evidence.ratio - floor.bound) < -ROUNDING:
+        return "broken"
+    return "holds" if sign * (nearest - floor.bound) >= -ROUNDING else "unproven"
+
+
+def count_rows_needed(floor: Floor, evidence: Evidence, rows: int) -> int | None:
+    """Find the smallest larger test set, of the same rates, whose bound clears the floor.
+
+    Args:
+        floor: the demand.
+        evidence: weighed for this floor; it does not prove it.
+        rows: of the whole test set, at least 1.
+
+    Returns:
+        Rows of a whole test set; None where a thousand million would not do.
+    """
+    sign = 1 if floor.direction == ">=" else -1
+
+    def is_enough(total: int) -> bool:
+        return sign * (evidence.bound_at(total / rows) - floor.bound) >= -ROUNDING
+
+    low, high = rows, rows + 1
+    while not is_enough(high):
+        # A small step, because the bound is not monotone where the exact rule hands over.
+        low, high = high, high + max(1, high // 50)
+        if high > _MOST_ROWS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
+def count_trials_needed(share: float) -> int | None:
+    """Give the least T that proves a share without one loss: 598 for 99.5 %.
+
+    Args:
+        share: above 0.
+
+    Returns:
+        None where no number does, from 1 on. Note: (1 - m)^T ≤ 0.05 with m = 1 - share.
+    """
+    allowed = 1.0 - share
+    if allowed <= ROUNDING:
+        return None
+    if allowed >= 1.0:
+        return 1
+    count = max(1, math.ceil(math.log(_ONE_SIDED) / math.log1p(-allowed) - ROUNDING))
+    return count if bound_loss(0, 0, count) <= allowed + ROUNDING else count + 1
 
 
 def weigh_share(floor: Floor, counts: PairedCounts) -> Evidence:

@@ -53,10 +53,14 @@ def clopper_pearson_upper(losses: float, trials: float, confidence: float = 0.95
     """
     if losses >= trials:
         return 1.0
+    if losses == 0:
+        return -math.expm1(math.log1p(-confidence) / trials)
     low, high = losses / trials, 1.0
-    # A hundred halvings reach the last bit of a double from any start.
+    # A hundred halvings reach the last bit of a double from any start; most need fewer.
     for _ in range(100):
         middle = (low + high) / 2
+        if middle in (low, high):
+            break
         if _incomplete_beta(losses + 1, trials - losses, middle) < confidence:
             low = middle
         else:

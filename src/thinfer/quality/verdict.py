@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.errors import DataError
 from thinfer.quality.evidence import (
+    ROUNDING,
+    Answer,
     Evidence,
+    count_rows_needed,
     explain_missing,
     is_rate,
+    settle,
     weigh_rate,
     weigh_resampled,
     weigh_share,
@@ -28,11 +32,7 @@ from thinfer.quality.resampled import PairCells
 
 __all__ = ["Verdict", "estimate", "judge", "margin_cleared", "overall", "would_hold"]
 
-Answer = Literal["holds", "unproven", "broken"]
 Classes = NDArray[np.int64]
-
-_ROUNDING = 1e-9  # 1 - 0.995 is not 0.005 to the last bit; no count is so near a floor
-_MOST_ROWS = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ def would_hold(
     evidence = _weigh(floor, counts, labels, np.random.default_rng(0), **known)
     reach = evidence.bound_at(rows / len(truth)) - evidence.ratio
     sign = 1 if floor.direction == ">=" else -1
-    return sign * (found.ratio + reach - floor.bound) >= -_ROUNDING
+    return sign * (found.ratio + reach - floor.bound) >= -ROUNDING
 
 
 def _weigh(
@@ -191,7 +191,7 @@ def margin_cleared(
     if found is None:
         return False
     sign = 1 if floor.direction == ">=" else -1
-    return sign * (found.ratio - floor.bound) - margin_se * found.error >= -_ROUNDING
+    return sign * (found.ratio - floor.bound) - margin_se * found.error >= -ROUNDING
 
 
 def estimate(
@@ -267,13 +267,9 @@ def _check_rows(truth: Classes, original: Classes, candidate: Classes, labels: L
 
 
 def _conclude(floor: Floor, evidence: Evidence, rows: int) -> Verdict:
-    sign = 1 if floor.direction == ">=" else -1
-    nearest = evidence.low if sign > 0 else evidence.high
-    if sign * (evidence.ratio - floor.bound) < -_ROUNDING:
-        answer: Answer = "broken"
-    else:
-        answer = "holds" if sign * (nearest - floor.bound) >= -_ROUNDING else "unproven"
-    needed = _count_rows_needed(floor, evidence, rows) if answer == "unproven" else None
+    nearest = evidence.low if floor.direction == ">=" else evidence.high
+    answer = settle(floor, evidence)
+    needed = count_rows_needed(floor, evidence, rows) if answer == "unproven" else None
     return Verdict(
         expr=floor.expr,
         verdict=answer,
@@ -304,25 +300,6 @@ def _explain(floor: Floor, evidence: Evidence, nearest: float, needed: int | Non
     if needed is not None:
         text += f"; at these rates about {needed} rows would prove it"
     return text
-
-
-def _count_rows_needed(floor: Floor, evidence: Evidence, rows: int) -> int | None:
-    """Find the smallest larger test set, of the same rates, whose bound clears the floor."""
-    sign = 1 if floor.direction == ">=" else -1
-
-    def is_enough(total: int) -> bool:
-        return sign * (evidence.bound_at(total / rows) - floor.bound) >= -_ROUNDING
-
-    low, high = rows, rows + 1
-    while not is_enough(high):
-        # A small step, because the bound is not monotone where the exact rule hands over.
-        low, high = high, high + max(1, high // 50)
-        if high > _MOST_ROWS:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
 
 
 def _say_undefined(floor: Floor, counts: PairedCounts, reason: str) -> Verdict:

@@ -8,8 +8,18 @@ from importlib.resources import files
 from typing import Any
 
 from thinfer.pipeline.report.bars import draw_factors
+from thinfer.pipeline.report.candidates import show_candidates, show_side_by_side
+from thinfer.pipeline.report.classes import CLASSES_NOTE, show_classes
+from thinfer.pipeline.report.confidence import (
+    CALIBRATION_NOTE,
+    DISAGREEMENTS_NOTE,
+    show_calibration,
+    show_disagreements,
+)
 from thinfer.pipeline.report.front import draw_front, read_points
 from thinfer.pipeline.report.markup import Html, element, join
+from thinfer.pipeline.report.plain import show_plainly
+from thinfer.pipeline.report.promise import say_plainly
 from thinfer.pipeline.report.reading import (
     FloorView,
     MetricKey,
@@ -18,12 +28,10 @@ from thinfer.pipeline.report.reading import (
     read_floor,
 )
 from thinfer.pipeline.report.sections import (
-    show_candidates,
     show_cards,
     show_changes,
     show_facts,
     show_floors,
-    show_side_by_side,
     show_warnings,
 )
 from thinfer.pipeline.report.sparsity import SPARSITY_NOTE, show_sparsity
@@ -66,6 +74,7 @@ def render_report(result: Mapping[str, Any]) -> str:
         "verdict": join(verdict),
         "headline": join(_HEADLINES.get(verdict, verdict)),
         "summary": join(_summary(result, views, floors)),
+        "plain": _section("plain", "In plain words", "", show_plainly(say_plainly(result))),
         "cards": show_cards(result),
         "warnings": show_warnings(result.get("warnings") or ()),
         "sections": join(*_sections(result, floors, views, keys)),
@@ -84,6 +93,19 @@ def _sections(
     command = str(result.get("command") or "")
     return [
         _section("floors", "The floors", _FLOORS_NOTE, show_floors(floors, views)),
+        _section("classes", "Each class", CLASSES_NOTE, show_classes(result.get("classes") or ())),
+        _section(
+            "calibration",
+            "How sure the models are",
+            CALIBRATION_NOTE,
+            show_calibration(result.get("calibration") or {}),
+        ),
+        _section(
+            "disagreements",
+            "Answered differently",
+            DISAGREEMENTS_NOTE,
+            show_disagreements(result.get("disagreements") or {}),
+        ),
         _section(
             "front-section",
             "Quality against speed",

@@ -18,7 +18,8 @@ __all__ = [
 ]
 
 _EXPRESSION = re.compile(
-    r"\s*(?P<metric>\w+)\s*(?:\[(?P<label>.*)\])?\s*(?P<way>>=|<=)\s*(?P<bound>[\d.]+)\s*(?P<per>%?)"
+    r"\s*(?P<metric>\w+)\s*(?:\[(?P<label>.*)\])?\s*(?:@\s*\w+\s*=\s*[\d.]+%?)?"
+    r"\s*(?P<way>>=|<=)\s*(?P<bound>[\d.]+)\s*(?P<per>%?)"
 )
 
 

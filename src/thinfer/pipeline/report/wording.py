@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 __all__ = [
+    "NONE",
+    "show_bound",
     "show_bytes",
     "show_count",
     "show_milliseconds",
@@ -28,6 +31,19 @@ def show_ratio(value: float | None) -> str:
 def show_percent(value: float | None, places: int = 2) -> str:
     """Give a share of 1 as `99.50 %`."""
     return NONE if value is None else f"{100 * value:.{places}f} %"
+
+
+def show_bound(value: float, *, is_upper: bool = False, places: int = 2) -> str:
+    """Give a bound of an interval as a percentage, rounded to the side that claims less.
+
+    Args:
+        value: a share of 1.
+        is_upper: whether the bound is an upper one.
+        places: after the point.
+    """
+    steps = 100 * value * 10**places
+    rounded = math.ceil(steps - 1e-6) if is_upper else math.floor(steps + 1e-6)
+    return f"{rounded / 10**places:.{places}f} %"
 
 
 def show_bytes(value: float | None) -> str:

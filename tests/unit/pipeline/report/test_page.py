@@ -104,6 +104,10 @@ def test_the_least_result_still_makes_a_page() -> None:
         "version",
         "speedup",
         "latency_ratio",
+        "classes",
+        "calibration",
+        "disagreements",
+        "judgements",
     ],
 )
 def test_every_optional_field_may_be_absent(field: str) -> None:
