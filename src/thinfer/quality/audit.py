@@ -1,11 +1,10 @@
 """What labels on a part of the traffic prove of retention, 1 - (lost - gained)/T.
 
-How many rows the original had, T, is those it lost and a share of the rows on which
-both agree; that share comes from a random sample of these. Half of the error of 5 % is spent on
+How many rows the original had, T, is those that were lost and a share of those on which both
+agree, which comes from a random sample of these. Half of the error of 5 % is spent on
 what chance does to the traffic itself (`paired.bound_loss`), the other half, in equal parts, on
 the samples; where nothing is sampled, all of it is spent on the first. The bound of the loss
-grows with the lost rows and falls with the gained ones, so that each of them and T may stand at
-its worst end, and the errors add up (Bonferroni).
+is taken at the worst of what these allow, so that the errors add up (Bonferroni).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from thinfer.quality.finite import count_at_least, count_at_most
-from thinfer.quality.paired import bound_growth, bound_loss
+from thinfer.quality.paired import FEW, bound_growth, bound_loss
 
 __all__ = ["ERROR", "AuditCounts", "Stratum"]
 
@@ -139,31 +138,24 @@ class AuditCounts:
     def retention_low(self) -> float:
         """Bound the retention from below (95 %, one-sided), missing labels at their worst."""
         own, each = self._confidences()
-        worst = self.at_worst()
-        lost, gained = worst.lost.at_most(each), worst.gained.at_least(each)
+        worst, best = self.at_worst(), self.at_best()
+        gained = worst.gained.at_least(each)
         return min(
-            1 - bound_loss(lost, gained, trials, own) if trials else 0.0
-            for trials in self._trials_between(lost, each)
+            1 - bound_loss(lost, gained, lost + kept, own) if lost + kept else 0.0
+            for lost in _corners(best.lost.at_least(each), worst.lost.at_most(each), gained)
+            for kept in (worst.kept.at_least(each), best.kept.at_most(each))
         )
 
     def retention_high(self) -> float:
         """Bound the retention from above (95 %, one-sided), missing labels at their best."""
         own, each = self._confidences()
-        best = self.at_best()
-        lost, gained = best.lost.at_least(each), best.gained.at_most(each)
+        worst, best = self.at_worst(), self.at_best()
+        lost = best.lost.at_least(each)
         return max(
-            1 + bound_growth(gained, lost, trials, own) if trials else math.inf
-            for trials in self._trials_between(lost, each)
+            1 + bound_growth(gained, lost, lost + kept, own) if lost + kept else math.inf
+            for gained in _corners(worst.gained.at_least(each), best.gained.at_most(each), lost)
+            for kept in (worst.kept.at_least(each), best.kept.at_most(each))
         )
-
-    def _trials_between(self, lost: int, each: float) -> tuple[int, int]:
-        """Give the ends of T: a loss is largest at the lower end, a gain at the upper one.
-
-        Only one of the two can be the wrong one, for the true retention is either below 1 or not;
-        so both ends together cost the error of one.
-        """
-        least, most = self.at_worst().kept.at_least(each), self.at_best().kept.at_most(each)
-        return lost + least, lost + most
 
     def _confidences(self) -> tuple[float, float]:
         """Give the confidence in what the traffic shows, and that in each sample of it."""
@@ -172,3 +164,14 @@ class AuditCounts:
         if not sampled:
             return 1 - ERROR, 1 - ERROR
         return 1 - ERROR / 2, 1 - ERROR / 2 / sampled
+
+
+def _corners(least: int, most: int, other: int) -> tuple[int, int]:
+    """Give the counts among which the worst one is.
+
+    The bound grows with the count but for one place: where few rows changed, the exact rule takes
+    no account of the other count, and may say more than the normal one does of a row more. Both
+    ends of T are tried as well, for a loss is largest at the lower and a gain at the upper one;
+    only one of the two can be wrong, so that this costs the error of one.
+    """
+    return most, min(most, max(least, FEW - 1 - other))
