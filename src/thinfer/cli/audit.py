@@ -110,7 +110,8 @@ def _describe(result: Mapping[str, Any]) -> Iterator[str]:
     if part["missing"]:
         yield (
             f"to label: {part['missing']:,} rows in {part['sheet']} in place of all "
-            f"{result['rows']:,}; then: thinfer audit --out {result['out']} --labels FILE"
+            f"{result['rows']:,}, each with one of {', '.join(result['labels'])}; then: "
+            f"thinfer audit --out {result['out']} --labels FILE"
         )
 
 
@@ -133,4 +134,5 @@ def _say_what_helps(item: Mapping[str, Any]) -> Iterator[str]:
             f"{item['populations']['may_lose']:,} changed answers turn out to be losses"
         )
     elif item["verdict"] == "unproven" and item["rows_needed"] is not None:
-        yield f"{item['expr']}: it takes about {item['rows_needed']:,} rows of traffic to prove it"
+        more = "even without a loss it takes" if item["basis"] == "bound" else "it takes"
+        yield f"{item['expr']}: {more} about {item['rows_needed']:,} rows of traffic to prove it"

@@ -128,6 +128,7 @@ def report_audit(
             "missing": asked - labelled,
             "share": asked / key["rows_total"],
         },
+        "labels": list(facts.labels),
         "normal_label": facts.normal_label,
         "traffic": facts.traffic,
         "original": facts.original,
