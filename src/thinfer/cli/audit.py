@@ -41,7 +41,7 @@ def command(
         Path | None, typer.Option(help="Labelled text to measure that precision on.")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine of the bundle.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of one call.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of one engine call.")] = None,
     seed: Annotated[int, typer.Option(help="Draws the samples and the order.")] = 0,
     text_column: Annotated[str | None, typer.Option(help="Name of the text column.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Label column of --test.")] = None,

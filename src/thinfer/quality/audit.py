@@ -89,16 +89,13 @@ class AuditCounts:
         lost: of the rows that may be lost, those that are.
         gained: of the rows that may be gained, those that are.
         kept: of the rows on which both agree, those that both have.
+        missing: rows without a label; for accuracy, one row can be missing in two kinds.
     """
 
     lost: Stratum
     gained: Stratum
     kept: Stratum
-
-    @property
-    def missing(self) -> int:
-        """Labels that are not there yet; one that decides of two kinds counts twice."""
-        return self.lost.missing + self.gained.missing + self.kept.missing
+    missing: int = 0
 
     @property
     def trials(self) -> float:

@@ -203,6 +203,7 @@ def count_labels(
         lost=stratum(stakes.may_lose, populations.may_lose, had & ~has),
         gained=stratum(stakes.may_gain, populations.may_gain, has & ~had),
         kept=stratum(stakes.agreed & sampled, populations.agreed, had & has),
+        missing=int(((stakes.changed | (stakes.agreed & sampled)) & ~known).sum()),
     )
 
 

@@ -44,8 +44,9 @@ def test_a_sample_of_the_differing_rows_gives_each_side_its_worst_end() -> None:
 
 def test_missing_labels_stand_for_the_worst() -> None:
     full = AuditCounts(lost=whole(10, 4), gained=whole(5, 2), kept=whole(100, 70))
-    open_ = AuditCounts(lost=whole(10, 3, 2), gained=whole(5, 2, 1), kept=whole(100, 60, 20))
-    assert open_.missing == 23
+    open_ = AuditCounts(
+        lost=whole(10, 3, 2), gained=whole(5, 2, 1), kept=whole(100, 60, 20), missing=23
+    )
     assert open_.at_worst().lost.found == 5
     assert open_.at_worst().gained.found == 2
     assert open_.at_worst().kept.found == 60

@@ -31,6 +31,7 @@ def counts(
         lost=Stratum(population=of, asked=of, missing=missing, found=lost),
         gained=Stratum(population=0, asked=0, missing=0, found=0),
         kept=Stratum(population=agreed, asked=agreed, missing=0, found=kept),
+        missing=missing,
     )
 
 

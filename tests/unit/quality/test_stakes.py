@@ -77,6 +77,16 @@ def test_missing_labels_are_counted_and_samples_are_those_of_the_floor() -> None
     assert (counts.gained.found, counts.gained.missing) == (1, 0)
     assert (counts.kept.found, counts.kept.missing, counts.kept.asked) == (1, 1, 2)
     assert counts.kept.population == 30
+    assert counts.missing == 2
+    accuracy = count_labels(
+        parse_floor("accuracy>=99%", LABELS),
+        populations,
+        answers=(original, candidate),
+        truth=truth,
+        sampled=np.asarray([False, False, False, True, False, True]),
+        labels=LABELS,
+    )
+    assert (accuracy.lost.missing, accuracy.gained.missing, accuracy.missing) == (1, 1, 2)
 
 
 def test_what_is_drawn_is_all_that_differs_and_a_sample_of_what_agrees() -> None:
