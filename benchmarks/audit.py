@@ -133,15 +133,10 @@ def main() -> None:
         manifest = open_bundle(bundle).manifest
         about = {"engine": manifest.chosen.name, "precision": manifest.chosen.precision}
         named = ", ".join(filter(None, (item.name, arguments.name)))
-        found = {
-            f"{named}, {name}": {
-                **run_case(settings, item, bundle.resolve(), traffic, test, name),
-                "bundle": about,
-                "test_rows": len(other),
-            }
-            for name in arguments.cases.split(";")
-        }
-        save(settings, "audit", found)
+        for name in arguments.cases.split(";"):
+            found = run_case(settings, item, bundle.resolve(), traffic, test, name)
+            key = f"{named}, {name}"
+            save(settings, "audit", {key: {**found, "bundle": about, "test_rows": len(other)}})
 
 
 if __name__ == "__main__":

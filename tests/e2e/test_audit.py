@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.support.bundles import make_fake_bundle
-from tests.support.small_task import files_below, half_written
+from tests.support.small_task import files_below, half_written, small_task
 from thinfer.cli.main import main
 
 ROWS = 600
@@ -247,6 +247,25 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert run(*FLOOR) == 0
     for name in ("to_label.csv", "key.json", "audit.json"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
+
+
+def test_a_checkpoint_beside_its_own_bundle_and_a_bound_from_labelled_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = small_task()
+    packed, out = str(tmp_path / "packed"), str(tmp_path / "out")
+    words = ["--precision", "fp32", "--engine", "onnxruntime", "--threads", "1", "--quiet"]
+    assert main(["pack", str(task.model), "--out", packed, *words]) == 0
+    models = ["audit", str(task.model), packed, "--traffic", str(task.test), "--out", out]
+    words = ["--normal-label", "normal", "--test", str(task.dev), "--threads", "1", "--quiet"]
+    capsys.readouterr()
+    assert main([*models, *words, "--json"]) == 0
+    found = printed(capsys)
+    assert found["agreement"] == 1.0
+    flagged, rate = found["floors"]
+    assert (flagged["basis"], flagged["precision"]["source"]) == ("bound", "test")
+    assert flagged["interval"][0] > 0
+    assert (rate["basis"], rate["retention"]) == ("answers", 1.0)
 
 
 def test_what_cannot_be_audited_is_refused_before_anything_is_written(
