@@ -135,4 +135,8 @@ def _say_what_helps(item: Mapping[str, Any]) -> Iterator[str]:
         )
     elif item["verdict"] == "unproven" and item["rows_needed"] is not None:
         more = "even without a loss it takes" if item["basis"] == "bound" else "it takes"
-        yield f"{item['expr']}: {more} about {item['rows_needed']:,} rows of traffic to prove it"
+        labels = item["labels_needed"]
+        yield (
+            f"{item['expr']}: {more} about {item['rows_needed']:,} rows of traffic to prove it"
+            + (f", about {labels:,} of them labelled" if labels is not None else "")
+        )

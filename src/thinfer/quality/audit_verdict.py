@@ -76,6 +76,7 @@ class AuditVerdict:
             lost for the floor to hold, none being gained; absent where even 0 proves nothing.
         rows_needed: rows of traffic that would prove it at the rates seen; absent where it holds
             or is broken, or no traffic would do.
+        labels_needed: how many of these rows were to be labelled, every changed one among them.
         precision: what the bound without labels rests on.
         reason: one sentence.
     """
@@ -96,6 +97,7 @@ class AuditVerdict:
     missing: int = 0
     losses_allowed: int | None = None
     rows_needed: int | None = None
+    labels_needed: int | None = None
     precision: Precision | None = None
     reason: str
 
@@ -131,6 +133,7 @@ def judge_labelled(floor: Floor, counts: AuditCounts, populations: Populations) 
         trials=counts.trials if is_complete else None,
         missing=counts.missing,
         rows_needed=needed,
+        labels_needed=None if needed is None else _count_labels(counts, populations, needed),
         reason=_explain(floor, counts, low, needed),
     )
 
@@ -211,6 +214,11 @@ def _count_rows_needed(floor: Floor, counts: AuditCounts, rows: int) -> int | No
         middle = (low + high) // 2
         low, high = (low, middle) if is_enough(middle) else (middle, high)
     return high
+
+
+def _count_labels(counts: AuditCounts, populations: Populations, rows: int) -> int:
+    size = rows / populations.rows
+    return math.ceil(populations.changed * size) + counts.scaled(size).kept.asked
 
 
 def _count_losses_allowed(floor: Floor, populations: Populations, known: Precision) -> int | None:

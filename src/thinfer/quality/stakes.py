@@ -62,12 +62,14 @@ class Populations:
 
     Attributes:
         rows: all of them.
+        changed: those that may be lost or gained.
         may_lose: as in `Stakes`.
         may_gain: as in `Stakes`.
         agreed: as in `Stakes`.
     """
 
     rows: int
+    changed: int
     may_lose: int
     may_gain: int
     agreed: int
@@ -75,9 +77,13 @@ class Populations:
     @classmethod
     def count(cls, stakes: Stakes) -> Populations:
         """Count the rows of each kind."""
-        parts = (stakes.may_lose, stakes.may_gain, stakes.agreed)
-        lose, gain, agreed = (int(part.sum()) for part in parts)
-        return cls(rows=len(stakes.agreed), may_lose=lose, may_gain=gain, agreed=agreed)
+        return cls(
+            rows=len(stakes.agreed),
+            changed=int(stakes.changed.sum()),
+            may_lose=int(stakes.may_lose.sum()),
+            may_gain=int(stakes.may_gain.sum()),
+            agreed=int(stakes.agreed.sum()),
+        )
 
     @property
     def answered(self) -> int:

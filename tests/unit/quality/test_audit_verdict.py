@@ -21,7 +21,7 @@ FLOOR = parse_floor("flagged_recall>=99%", LABELS)
 
 
 def populations(may_lose: int, agreed: int, rows: int = 20_000) -> Populations:
-    return Populations(rows=rows, may_lose=may_lose, may_gain=0, agreed=agreed)
+    return Populations(rows=rows, changed=may_lose, may_lose=may_lose, may_gain=0, agreed=agreed)
 
 
 def counts(
@@ -50,8 +50,10 @@ def test_verdicts_by_labels(lost: int, kept: int, verdict: str) -> None:
 
 def test_rows_needed_would_do_and_a_tenth_less_would_not() -> None:
     known = counts(15, 2000)
-    needed = judge_labelled(FLOOR, known, populations(20, 3000)).rows_needed
+    found = judge_labelled(FLOOR, known, populations(20, 3000))
+    needed = found.rows_needed
     assert needed is not None
+    assert found.labels_needed == pytest.approx(3020 * needed / 20_000, abs=2)
     assert known.scaled(needed / 20_000).retention_low() >= 0.99
     assert known.scaled(needed * 0.9 / 20_000).retention_low() < 0.99
 

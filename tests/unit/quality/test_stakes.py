@@ -64,7 +64,7 @@ def test_missing_labels_are_counted_and_samples_are_those_of_the_floor() -> None
     floor = parse_floor("flagged_recall>=99%", LABELS)
     original, candidate = np.asarray([1, 1, 0, 1, 1, 1]), np.asarray([0, 0, 2, 1, 2, 1])
     truth = np.asarray([1, UNLABELLED, 1, 1, 1, UNLABELLED])
-    populations = Populations(rows=50, may_lose=2, may_gain=1, agreed=30)
+    populations = Populations(rows=50, changed=3, may_lose=2, may_gain=1, agreed=30)
     counts = count_labels(
         floor,
         populations,
