@@ -94,7 +94,7 @@ def _export(request: AuditRequest, folder: AuditFolder, progress: Progress) -> d
         answers = _answer_all(request, folder, (first, second), progress)
     if not facts.rows:
         facts = folder.set_rows(facts, answers.shape[1])
-    stakes = [find_stakes(floor, *answers, labels) for floor in floors]
+    stakes = [find_stakes(floor, answers[0], answers[1], labels) for floor in floors]
     draw = _draw(facts, floors, stakes)
     found = [
         _judge_answers(floor, part, answers, labels, precision)

@@ -40,13 +40,13 @@ def read_labels(path: Path, ids: Sequence[str], labels: LabelSet) -> NDArray[np.
         raise DataError(
             what,
             expected="ids of its to_label.csv",
-            got=f"{len(unknown):,} other ids, the first {unknown[0]!r}",
+            got=f"{len(unknown):,} other ids, the first {unknown[0][:20]!r}",
             do="bring the file that this audit wrote, with its id column as it was",
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         what = f"'{path}' has an id more than once"
-        raise DataError(what, got=repr(twice), do="keep one row of each")
+        raise DataError(what, got=repr(twice[:20]), do="keep one row of each")
     truth = np.full(len(ids), UNLABELLED, dtype=np.int64)
     known = [row for row, label in enumerate(given) if label]
     with at(file=path.name):

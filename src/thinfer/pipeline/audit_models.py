@@ -99,7 +99,8 @@ def _to_answers(logits: NDArray[np.float32]) -> Answers:
     if not np.isfinite(logits).all():
         what = "a model gave no finite logits"
         raise EngineError(what, got=f"row {int(np.argmin(np.isfinite(logits).all(axis=1)))}")
-    return logits.argmax(axis=1)
+    answers: Answers = logits.argmax(axis=1)
+    return answers
 
 
 def _check_single(problem_type: str, name: str) -> None:
