@@ -100,6 +100,27 @@ def test_export_label_judge(run: Run, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "labelled: " in said.out
 
 
+def test_a_part_of_what_differs_may_be_labelled_and_costs_width(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The true retention, all that differs being labelled, lies within both intervals."""
+    found = []
+    for words in ((), ("--most", 40)):
+        assert run(*FLOOR, *words) == 0
+        out = tmp_path / "out"
+        labelled = label(out, lambda original, candidate: min(original, candidate))
+        capsys.readouterr()
+        judge(out, labelled, "--json")
+        found.append(printed(capsys))
+        shutil.move(out, tmp_path / str(len(found)))
+    assert found[1]["labelling"]["rows"] == found[0]["labelling"]["rows"] - (
+        found[0]["labelling"]["changed"] - 40
+    )
+    (whole, part) = (each["floors"][0] for each in found)
+    assert part["interval"][0] < whole["interval"][0] < whole["retention"]
+    assert part["interval"][0] < whole["retention"] < part["interval"][1]
+
+
 def test_the_sheet_shows_no_side_and_no_text_leaves_the_folder(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
