@@ -96,8 +96,9 @@ def command(
 def _describe(result: Mapping[str, Any]) -> Iterator[str]:
     rows = []
     for item in result["floors"]:
-        low, high = item["interval"]
-        rows.append((item["expr"], item["retention"], low, high, item["verdict"], item["reason"]))
+        seen = (item["retention"], *item["interval"])
+        shown = ("-" if value is None else f"{value:.2%}" for value in seen)
+        rows.append((item["expr"], *shown, item["verdict"], item["reason"]))
     yield f"{result['rows']:,} rows, {result['agreement']:.2%} of them with the same answer"
     yield ""
     yield format_table(("promised", "seen", "at least", "at most", "verdict", "why"), rows)
@@ -106,7 +107,10 @@ def _describe(result: Mapping[str, Any]) -> Iterator[str]:
         yield from _say_what_helps(item)
     part = result["labelling"]
     if part["labelled"]:
-        yield f"labelled: {part['labelled']:,} of {part['rows']:,} rows that were asked for"
+        yield (
+            f"labelled: {part['labelled']:,} of the {part['rows']:,} rows that were asked for, in "
+            f"place of all {result['rows']:,}"
+        )
     if part["missing"]:
         yield (
             f"to label: {part['missing']:,} rows in {part['sheet']} in place of all "
