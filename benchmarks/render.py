@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.render_audit import render_audit
 from benchmarks.render_cascade import render_cascade
 from benchmarks.render_compress import render_compress, render_repeat
 from benchmarks.render_engines import (
@@ -237,6 +238,7 @@ SECTIONS = (
     ("students", "Smaller models that learn from the teacher", render_students),
     ("quantise", "INT8 by other tools", render_quantise),
     ("cascade", "A small model that asks a bigger one", render_cascade),
+    ("audit", "Audits of traffic without labels", render_audit),
     ("parity", "Parity", _parity),
     ("agreement", "One bundle, four ways to ask it", _agreement),
     ("engines", "Engines on the same drawn weights, token ids to logits", render_engines),

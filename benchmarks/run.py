@@ -13,7 +13,7 @@ from benchmarks.settings import ROOT, make_parser, say
 
 STEPS = (
     *("fit_teachers", "compress_sets", "repeat"),
-    *("prune", "retrain", "family", "students", "quantise", "cascade"),
+    *("prune", "retrain", "family", "students", "quantise", "cascade", "audit"),
     *("parity", "agreement", "engines", "roofline", "sparse", "memory"),
     *("speed", "services", "http", "watch", "render"),
 )

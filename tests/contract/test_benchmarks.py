@@ -204,6 +204,28 @@ def test_cascades_show_what_chose_and_what_judged() -> None:
     assert "- cold, gate: every text goes on: too few rows" in page
 
 
+def test_audits_show_the_bound_beside_the_truth_and_the_labels_they_took() -> None:
+    expr = "flagged_recall>=98%"
+    floor = {
+        "without": {"expr": expr, "interval": [0.95, None], "verdict": "unproven"},
+        "labelled": {"retention": 0.995, "interval": [0.985, 1.0], "verdict": "holds"},
+        "whole": {"original": 0.8, "value": 0.792, "interval": [0.788, 0.8], "verdict": "holds"},
+    }
+    body = {
+        "rows": 2600,
+        "agreement": 0.99,
+        "labelling": {"rows": 226, "changed": 26, "agreed": 200},
+        "floors": [floor],
+        "bundle": {"engine": "native", "precision": "int8"},
+        "test_rows": 2600,
+        **{"machine": MACHINE, "threads": 1, "limit": None},
+    }
+    page = render({"audit": {"cold, flagged recall": body}})
+    assert f"| 2,600 | 226 | 8.69% | {expr} | 99.00% | 95.00% | unproven | 99.50% |" in page
+    assert "| 98.50% | holds | 98.50% | holds |" in page
+    assert "native int8, 99.00% of 2,600 answers are the original's; 26 rows differ" in page
+
+
 def test_every_step_is_a_script_that_the_readme_names() -> None:
     folder = Path(ROOT) / "benchmarks"
     text = (folder / "README.md").read_text(encoding="utf-8")

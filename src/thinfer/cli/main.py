@@ -26,6 +26,7 @@ COMMANDS = {
     "pack": "thinfer.cli.pack:command",
     "evaluate": "thinfer.cli.evaluate:command",
     "tune": "thinfer.cli.tune:command",
+    "audit": "thinfer.cli.audit:command",
     "fit-gate": "thinfer.cli.fit_gate:command",
     "calibrate-cascade": "thinfer.cli.calibrate_cascade:command",
     "bench": "thinfer.cli.bench:command",

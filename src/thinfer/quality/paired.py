@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,27 +105,28 @@ def count_pairs(
     )
 
 
-def bound_loss(losses: float, gains: float, trials: float) -> float:
-    """Give the upper bound (95 %, one-sided) of the share of T that is lost on balance.
+def bound_loss(losses: float, gains: float, trials: float, confidence: float = 0.95) -> float:
+    """Give the upper bound (one-sided) of the share of T that is lost on balance.
 
     Args:
         losses: b; a fraction is allowed, for asking what a larger sample would show.
         gains: c.
         trials: T, above 0.
+        confidence: chance that the bound is above the true share, at least.
 
     Returns:
         The smallest m that these counts prove. Note: solving the formula of this module for
         m·T with y = √(m·T + 2c) is y² − 1.645·y − (b + c + ½) = 0.
     """
     if losses + gains < FEW:
-        return clopper_pearson_upper(losses, trials)
-    z = Z_ONE_SIDED
+        return clopper_pearson_upper(losses, trials, confidence)
+    z = _find_quantile(confidence)
     root = (z + math.sqrt(z * z + 4 * (losses + gains + 0.5))) / 2
     return (root * root - 2 * gains) / trials
 
 
-def bound_growth(added: float, removed: float, trials: float) -> float:
-    """Give the upper bound (95 %, one-sided) of the growth of a count, as a share of T.
+def bound_growth(added: float, removed: float, trials: float, confidence: float = 0.95) -> float:
+    """Give the upper bound (one-sided) of the growth of a count, as a share of T.
 
     The added rows are not among the T, so that T is chance as well: the variance at the floor
     is (1 + m)·(m·T + 2·removed), and few rows are judged given `added + T`, which is exact for
@@ -134,17 +136,22 @@ def bound_growth(added: float, removed: float, trials: float) -> float:
         added: rows that the candidate counts and the original does not.
         removed: rows that the original counts and the candidate does not.
         trials: T, rows that the original counts, above 0.
+        confidence: chance that the bound is above the true share, at least.
 
     Returns:
         The smallest m that these counts prove; infinite where T is too small for any.
     """
     if added + removed < FEW:
-        share = clopper_pearson_upper(added, added + trials)
+        share = clopper_pearson_upper(added, added + trials, confidence)
         return share / (1 - share) if share < 1 else math.inf
-    square, net = Z_ONE_SIDED**2, added - removed + 0.5
+    square, net = _find_quantile(confidence) ** 2, added - removed + 0.5
     first = 1 - square / trials
     if first <= 0:
         return math.inf
     second = 2 * net + square * (1 + 2 * removed / trials)
     third = net * net - 2 * removed * square
     return (second + math.sqrt(second * second - 4 * first * third)) / (2 * first * trials)
+
+
+def _find_quantile(confidence: float) -> float:
+    return Z_ONE_SIDED if confidence == 0.95 else NormalDist().inv_cdf(confidence)

@@ -10,6 +10,7 @@ from tests.support.small_task import small_run
 from thinfer.pipeline.data import LabelledSet
 from thinfer.pipeline.disagreements import describe_disagreements
 from thinfer.quality import LabelSet
+from thinfer.quality.operating import Decider
 from thinfer.text.corpus import Corpus
 
 LABELS = LabelSet(("normal", "spam", "abuse"))
