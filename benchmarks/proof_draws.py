@@ -129,13 +129,13 @@ def draw_verdicts(
         found = judge(
             floor, truth=truth, original=first, candidate=second, labels=LABELS, rng=rng
         )
-        held += found.verdict == "holds"
+        held += int(found.verdict == "holds")
         trials += found.trials
         if found.interval == (0.0, 1.0) and found.original == found.value == 0.0:
             missing += 1
         true = bound * (found.original if is_relative else 1.0)
-        low += found.interval[0] <= true + _ROUNDING
-        high += found.interval[1] >= min(1.0, true) - _ROUNDING
+        low += int(found.interval[0] <= true + _ROUNDING)
+        high += int(found.interval[1] >= min(1.0, true) - _ROUNDING)
     return {
         "metric": metric,
         "relative": is_relative,

@@ -17,6 +17,7 @@ from benchmarks.render_engines import (
 )
 from benchmarks.render_http import render_http
 from benchmarks.render_peers import render_quantise, render_students
+from benchmarks.render_proof import render_classes, render_moderation, render_proof
 from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.render_reliability import render_reliability
 from benchmarks.settings import ROOT, make_parser, say, to_settings
@@ -236,6 +237,9 @@ SECTIONS = (
     ("students", "Smaller models that learn from the teacher", render_students),
     ("quantise", "INT8 by other tools", render_quantise),
     ("cascade", "A small model that asks a bigger one", render_cascade),
+    ("proof", "What a verdict is worth", render_proof),
+    ("classes", "Verdicts of every class", render_classes),
+    ("moderation", "Moderation: accuracy hides what is lost of 3 %", render_moderation),
     ("parity", "Parity", _parity),
     ("agreement", "One bundle, four ways to ask it", _agreement),
     ("engines", "Engines on the same drawn weights, token ids to logits", render_engines),
