@@ -141,9 +141,7 @@ def _kinds(count: int, allowed: float) -> Iterator[tuple[str, list[float]]]:
     yield "from twice to half of what is allowed", spread_losses(count, allowed)
 
 
-def _choose(
-    trials: int, losses: list[float], allowed: float, changed: float
-) -> dict[str, float]:
+def _choose(trials: int, losses: list[float], allowed: float, changed: float) -> dict[str, float]:
     others = round(trials * (1 / RIGHT - 1))
     changes = [
         Change.at(trials, net=net, changed=max(changed, net), others=others) for net in losses
@@ -237,9 +235,7 @@ def sum_power() -> dict[str, Any]:
             if changed < net:
                 continue
             say(f"power: net loss {net:.2%}, {changed:.1%} changed")
-            trials = count_rows(
-                net=net, changed=changed, allowed=allowed, share=share, power=power
-            )
+            trials = count_rows(net=net, changed=changed, allowed=allowed, share=share, power=power)
             sizes = {"margin": allowed * share, "power": power}
             parts = [(changed + net) / 2 * share, (changed - net) / 2 * share]
             nam = size_nam(lost=parts[0], gained=parts[1], **sizes)

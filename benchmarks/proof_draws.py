@@ -85,9 +85,7 @@ class Population:
     def _rate(self, floor: Floor, answers: NDArray[np.int64]) -> tuple[float, float]:
         """Give the chances of a row that has the metric, and of one that it is about."""
         had = rows = 0.0
-        for (truth, _, _), answer, chance in zip(
-            self.triples, answers, self.chances, strict=True
-        ):
+        for (truth, _, _), answer, chance in zip(self.triples, answers, self.chances, strict=True):
             one = [np.asarray([value], dtype=np.int64) for value in (truth, answer, answer)]
             counts = count_pairs(
                 floor, truth=one[0], original=one[1], candidate=one[2], labels=LABELS
@@ -126,9 +124,7 @@ def draw_verdicts(
     held, low, high, missing, trials = 0, 0, 0, 0, 0
     for drawn in rng.multinomial(rows, population.chances, size=draws):
         truth, first, second = np.repeat(population.triples, drawn, axis=0).T
-        found = judge(
-            floor, truth=truth, original=first, candidate=second, labels=LABELS, rng=rng
-        )
+        found = judge(floor, truth=truth, original=first, candidate=second, labels=LABELS, rng=rng)
         held += int(found.verdict == "holds")
         trials += found.trials
         if found.interval == (0.0, 1.0) and found.original == found.value == 0.0:
@@ -163,9 +159,7 @@ def share_with_bounds(count: int, draws: int) -> dict[str, float]:
     }
 
 
-def draw_all(
-    cases: Sequence[Mapping[str, Any]], *, draws: int, seed: int
-) -> list[dict[str, Any]]:
+def draw_all(cases: Sequence[Mapping[str, Any]], *, draws: int, seed: int) -> list[dict[str, Any]]:
     """Judge every case, each with chance of its own.
 
     Args:

@@ -106,7 +106,6 @@ def chance_of_holding(change: Change, allowed: float) -> float:
         change: the candidate.
         allowed: m, the share of T that the floor lets go.
     """
-
     trials = change.trials
 
     def holds(losses: int, gains: int) -> bool:

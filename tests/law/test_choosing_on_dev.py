@@ -70,9 +70,7 @@ def test_the_sums_are_the_chances_of_what_judge_says() -> None:
             if chance * weight < 1e-7:
                 continue
             truth, one, other = make_rows(60, 20, lost, gained)
-            said = judge(
-                floor, truth=truth, original=one, candidate=other, labels=labels, rng=rng
-            )
+            said = judge(floor, truth=truth, original=one, candidate=other, labels=labels, rng=rng)
             assert (said.verdict == "holds") == (bound_loss(lost, gained, 60) <= 0.2 + 1e-9)
             total += chance * weight * (said.verdict == "holds")
     assert total == pytest.approx(chance_of_holding(change, 0.2), abs=1e-4)
