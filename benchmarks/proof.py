@@ -6,6 +6,7 @@ drawn with a seed where it is not. `--limit N` draws N sets a case; it is then a
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,6 +39,17 @@ CANDIDATES = (1, 3, 10, 30)
 DRAWS, PAIRS = 400, 400
 QUICK = 20
 _MANY_SIZES = 60
+_FEW, _MANY = {"lost": 0.01, "gained": 0.02}, {"lost": 0.03, "gained": 0.1}
+_RATES = [(name, True) for name in ("accuracy", "recall[a]", "flagged_recall", "flag_rate")]
+_RESAMPLED = [
+    *[(name, True) for name in ("macro_f1", "recall", "precision[a]", "precision[rare]")],
+    ("macro_f1", False),
+]
+_DRAWN = {
+    "drawn sets, rates": (_FEW, _RATES, (1000, 10_000)),
+    "drawn sets, few changes": (_FEW, _RESAMPLED, (100, 300, 3000)),
+    "drawn sets, many changes": (_MANY, _RESAMPLED, (100, 300, 3000)),
+}
 
 
 def sum_false_holds() -> dict[str, Any]:
@@ -202,27 +214,20 @@ def _cover_rates() -> list[dict[str, Any]]:
     return found
 
 
-def draw_judged(draws: int, seed: int) -> dict[str, Any]:
-    """Judge drawn sets at the floor: every kind of metric, small sets and a rare class too."""
-    few, many = {"lost": 0.01, "gained": 0.02}, {"lost": 0.03, "gained": 0.1}
+def draw_judged(name: str, draws: int, seed: int) -> dict[str, Any]:
+    """Judge drawn sets at the floor: every kind of metric, small sets and a rare class too.
+
+    Args:
+        name: which of `_DRAWN`.
+        draws: sets of each case.
+        seed: of all.
+    """
+    changes, metrics, sizes = _DRAWN[name]
     cases = [
-        {"accuracy": 0.85, **few, "metric": metric, "relative": True, "rows": rows}
-        for metric in ("accuracy", "recall[a]", "flagged_recall", "flag_rate")
-        for rows in (1000, 10_000)
+        {"accuracy": 0.85, **changes, "metric": metric, "relative": relative, "rows": rows}
+        for metric, relative in metrics
+        for rows in sizes
     ]
-    for changes in (few, many):
-        cases += [
-            {"accuracy": 0.85, **changes, "metric": metric, "relative": relative, "rows": rows}
-            for metric, relative in (
-                ("macro_f1", True),
-                ("recall", True),
-                ("precision[a]", True),
-                ("precision[rare]", True),
-                ("macro_f1", False),
-            )
-            for rows in (100, 300, 3000)
-        ]
-    say(f"drawn sets: {len(cases)} cases of {draws}")
     return {"draws": draws, "rows": draw_all(cases, draws=draws, seed=seed)}
 
 
@@ -279,7 +284,7 @@ def make_parts(settings: Settings) -> dict[str, Callable[[], dict[str, Any]]]:
         "selection": sum_selection,
         "selection, shared rows": lambda: draw_selection(pairs, settings.seed),
         "coverage": sum_coverage,
-        "drawn sets": lambda: draw_judged(draws, settings.seed),
+        **{name: functools.partial(draw_judged, name, draws, settings.seed) for name in _DRAWN},
         "power": sum_power,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from benchmarks.tables import Body, facts, interval, number, percent, table, times
 
@@ -19,7 +19,6 @@ def render_proof(results: Body) -> list[str]:
         "false holds": _false_holds,
         "selection": _selection,
         "selection, shared rows": _shared,
-        "drawn sets": _drawn,
         "coverage": _coverage,
         "power": _power,
     }
@@ -27,7 +26,8 @@ def render_proof(results: Body) -> list[str]:
     for name, section in sections.items():
         if name in results:
             parts += section(results[name])
-    return parts
+    drawn = [body for name, body in results.items() if name.startswith("drawn sets")]
+    return parts + (_drawn(drawn) if drawn else [])
 
 
 def _false_holds(body: Body) -> list[str]:
@@ -106,7 +106,7 @@ def _shared(body: Body) -> list[str]:
     return [note, table(head, cells)]
 
 
-def _drawn(body: Body) -> list[str]:
+def _drawn(bodies: Sequence[Body]) -> list[str]:
     cells = [
         (
             f"{row['metric']}, {'relative' if row['relative'] else 'absolute'}",
@@ -117,13 +117,14 @@ def _drawn(body: Body) -> list[str]:
             _share(row["low_covers"]),
             _share(row["high_covers"]),
         )
+        for body in bodies
         for row in body["rows"]
     ]
     note = (
         "`judge` itself on drawn sets of three classes (90, 8 and 2 % of the rows; the last is "
         "`rare`), floor exactly at the true value: how often it says `holds`, and how often each "
-        f"one-sided 95 % bound of the interval covers the truth. {body['draws']} sets a case; in "
-        "brackets the 95 % interval of the simulation.\n"
+        "one-sided 95 % bound of the interval covers the truth. "
+        f"{bodies[0]['draws']} sets a case; in brackets the 95 % interval of the simulation.\n"
     )
     head = (
         "floor", "lost / gained", "rows", "mean T", "false `holds`", "lower bound covers",
