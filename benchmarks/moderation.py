@@ -36,8 +36,8 @@ from thinfer.text.corpus import Corpus
 
 NORMAL = {"cold": "0"}  # sets with a label that is no finding
 SHARE = 0.03
-RATIOS = (1 / 6, 1 / 10, 1 / 14)
-CALIBRATION_TEXTS = 256
+CUTS = {48: (1 / 8, 1 / 10), 256: (1 / 6, 1 / 10, 1 / 14)}  # texts to prune by: shares that stay
+LINEAR = "linear"
 DRAWS = 50
 BOUND = "99.5%"
 _BATCH = 256
@@ -46,25 +46,27 @@ Classes = NDArray[np.int64]
 
 
 def prune_teacher(
-    state: State, corpus: Corpus, labels: LabelSet, *, seed: int
+    state: State, corpus: Corpus, labels: LabelSet, *, texts: int, seed: int
 ) -> Iterator[tuple[str, State]]:
-    """Prune a teacher to every ratio, on training text thinned to 3 % findings.
+    """Prune a teacher to some ratios, on training text thinned to 3 % findings.
 
     Args:
         state: the teacher.
         corpus: training text; its labels only thin it.
         labels: the classes, with the normal one.
+        texts: how many calibrate; one of `CUTS`.
         seed: of the rows that calibrate.
     """
     rng = np.random.default_rng(seed)
     thinned = thin_rows(labels.align(corpus.labels or ()), labels.index(str(labels.normal)), rng)
-    rows = sorted(map(int, rng.permutation(thinned)[:CALIBRATION_TEXTS]))
+    rows = sorted(map(int, rng.permutation(thinned)[:texts]))
     calibration = state.tokenizer.encode(corpus.select(rows).texts).batch
     ladders = build_ladders(state, calibration, rng=rng)
-    for ratio in RATIOS:
+    for ratio in CUTS[texts]:
         small, report = prune_to(state, ladders, calibration, PruneTarget(ratio=ratio))
-        say(f"1/{round(1 / ratio)} of the encoder: {report.outcome}")
-        yield f"1/{round(1 / ratio)} of the encoder", small
+        name = f"1/{round(1 / ratio)} of the encoder by {texts} texts"
+        say(f"{name}: {report.outcome}")
+        yield name, small
 
 
 def answer_rows(state: State, texts: Batch, *, threads: int) -> Classes:
@@ -150,18 +152,22 @@ def judge_candidate(
     }
 
 
-def judge_set(settings: Settings, item: RealSet) -> dict[str, Any]:
-    """Judge every candidate against the teacher on the test rows."""
+def judge_set(settings: Settings, item: RealSet, kind: str) -> dict[str, Any]:
+    """Judge candidates of one kind against the teacher on the test rows."""
     checkpoint = load_checkpoint(str(settings.teacher(item)))
     labels, state = LabelSet(checkpoint.labels, NORMAL[item.name]), state_of(checkpoint)
     corpus = settings.corpus(item, "test")
     texts = state.tokenizer.encode(corpus.texts).batch
     truth = labels.align(corpus.labels or ())
     original = answer_rows(state, texts, threads=settings.threads)
-    answers = {"linear model": fit_words(settings, item, labels)}
-    train = settings.corpus(item, "train")
-    for name, small in prune_teacher(state, train, labels, seed=settings.seed):
-        answers[name] = answer_rows(small, texts, threads=settings.threads)
+    answers = {}
+    if kind == LINEAR:
+        answers["linear model"] = fit_words(settings, item, labels)
+    else:
+        train = settings.corpus(item, "train")
+        pruned = prune_teacher(state, train, labels, texts=int(kind), seed=settings.seed)
+        for name, small in pruned:
+            answers[name] = answer_rows(small, texts, threads=settings.threads)
     return {
         f"{item.name}, {name}": judge_candidate(
             settings, labels, truth=truth, original=original, candidate=candidate
@@ -172,10 +178,14 @@ def judge_set(settings: Settings, item: RealSet) -> dict[str, Any]:
 
 def main() -> None:
     """Run it for every set with findings whose data and teacher are here."""
-    settings = to_settings(make_parser(__doc__).parse_args())
+    parser = make_parser(__doc__)
+    kinds = ",".join([LINEAR, *map(str, CUTS)])
+    parser.add_argument("--kinds", default=kinds, help=f"some of {kinds}: texts to prune by")
+    arguments = parser.parse_args()
+    settings = to_settings(arguments)
     for item in settings.present():
-        if item.name in NORMAL:
-            save(settings, "moderation", judge_set(settings, item))
+        for kind in arguments.kinds.split(",") if item.name in NORMAL else ():
+            save(settings, "moderation", judge_set(settings, item, kind))
 
 
 if __name__ == "__main__":
