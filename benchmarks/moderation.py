@@ -84,7 +84,8 @@ def answer_rows(state: State, texts: Batch, *, threads: int) -> Classes:
             for start in range(0, len(texts), _BATCH)
         ]
         engine.close()
-    return np.concatenate(parts).argmax(axis=1)
+    found: Classes = np.concatenate(parts).argmax(axis=1)
+    return found
 
 
 def fit_words(settings: Settings, item: RealSet, labels: LabelSet) -> Classes:
@@ -103,7 +104,8 @@ def fit_words(settings: Settings, item: RealSet, labels: LabelSet) -> Classes:
     test = settings.corpus(item, "test")
     truth = labels.align(test.labels or ())
     whole = LabelledSet(corpus=test, truth=truth)
-    return fit_linear(*parts, whole, seed=settings.seed, clock=SystemClock()).test
+    train, dev = parts
+    return fit_linear(train, dev, whole, seed=settings.seed, clock=SystemClock()).test
 
 
 def thin_rows(truth: Classes, normal: int, rng: np.random.Generator) -> NDArray[np.int64]:
