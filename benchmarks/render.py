@@ -18,6 +18,7 @@ from benchmarks.render_engines import (
 )
 from benchmarks.render_http import render_http
 from benchmarks.render_peers import render_quantise, render_students
+from benchmarks.render_proof import render_classes, render_moderation, render_proof
 from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.render_reliability import render_reliability
 from benchmarks.render_watch import render_watch
@@ -239,6 +240,9 @@ SECTIONS = (
     ("quantise", "INT8 by other tools", render_quantise),
     ("cascade", "A small model that asks a bigger one", render_cascade),
     ("audit", "Audits of traffic without labels", render_audit),
+    ("proof", "What a verdict is worth", render_proof),
+    ("classes", "Verdicts of every class", render_classes),
+    ("moderation", "Moderation: accuracy hides what is lost of 3 %", render_moderation),
     ("parity", "Parity", _parity),
     ("agreement", "One bundle, four ways to ask it", _agreement),
     ("engines", "Engines on the same drawn weights, token ids to logits", render_engines),

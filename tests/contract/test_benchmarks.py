@@ -226,6 +226,38 @@ def test_audits_show_the_bound_beside_the_truth_and_the_labels_they_took() -> No
     assert "native int8, 99.00% of 2,600 answers are the original's; 26 rows differ" in page
 
 
+FLOOR: dict[str, Any] = {
+    **{"expr": "recall[1]>=99.5%", "verdict": "unproven", "trials": 1625, "losses": 3, "gains": 1},
+    **{"kept": 0.9988, "kept_interval": [0.9952, 1.0029], "rows_needed": 5400},
+}
+STAMP: dict[str, Any] = {"machine": MACHINE, "threads": 1, "limit": None}
+
+
+def test_classes_and_moderation_show_what_was_kept_and_what_is_needed() -> None:
+    one = {"engine": "native", "precision": "int8", "rows": 5323, "floors": [FLOOR], **STAMP}
+    page = render({"classes": {"cold": one}})
+    row = "recall[1]>=99.5% | 1,625 | 3 | 1 | 99.88% | 0.9952 … 1.0029 | unproven | 5,400 |"
+    assert f"| cold | native int8 | {row}" in page
+    case = {"rows": 3315, "positives": 99, "first_draw": [FLOOR], "whole": [FLOOR], "draws": 50}
+    seen = [{"accuracy": "holds", "recall": "broken", "draws": 48}]
+    page = render({"moderation": {"cold, half": {**case, "verdicts": seen, **STAMP}}})
+    assert f"| cold, half | 3 % findings | {row}" in page
+    assert "| cold, half | holds | broken | 48 of 50 |" in page
+
+
+def test_the_worst_false_holds_are_named() -> None:
+    worst = {"trials": 1941, "chance": 0.0499}
+    rows = [
+        {"allowed": 0.01, "changed": 0.02, "chance": {"100": 0.0, "1000": 0.031}, "worst": worst},
+        {"allowed": 0.02, "changed": 0.02, "chance": {"100": 0.04, "1000": 0.02}, "worst": worst},
+    ]
+    absolute = [{"bound": 0.9, "rows": 100, "chance": 0.049}]
+    body = {"rows": rows, "absolute": absolute, "same_as_judge": {"asked": 9, "alike": 9}, **STAMP}
+    page = render({"proof": {"false holds": body}})
+    assert "| 2.0% | 4.00% | 3.10% |" in page
+    assert "4.99%, at T = 1,941" in page
+
+
 def test_every_step_is_a_script_that_the_readme_names() -> None:
     folder = Path(ROOT) / "benchmarks"
     text = (folder / "README.md").read_text(encoding="utf-8")

@@ -200,18 +200,21 @@ def weigh_resampled(
     Args:
         floor: on a macro metric or relative precision.
         cells: the rows.
-        counts: right answers on the rows that matter; the bound is never nearer to the ratio
+        counts: right answers on the rows that matter; neither bound is ever nearer to the ratio
             than theirs.
         rng: where chance comes from.
     """
     low, high = cells.interval(rng)
     original, ratio = float(cells.original_value()), float(cells.ratio())
     if floor.relative:
-        proven = bound_loss(counts.losses, counts.gains, counts.trials)
-        width = proven - (counts.losses - counts.gains) / counts.trials
+        lost, gained, trials = counts.losses, counts.gains, counts.trials
+        below = bound_loss(lost, gained, trials) - (lost - gained) / trials
+        above = bound_growth(gained, lost, trials) - (gained - lost) / trials
     else:
-        width = counts.kept / counts.rows - clopper_pearson_lower(counts.kept, counts.rows)
-    low, high = min(low, ratio - width), max(high, ratio)
+        rate = counts.kept / counts.rows
+        below = rate - clopper_pearson_lower(counts.kept, counts.rows)
+        above = clopper_pearson_upper(counts.kept, counts.rows) - rate
+    low, high = min(low, ratio - below), max(high, ratio + above)
 
     def bound_low(size: float) -> float:
         return ratio - (ratio - low) / math.sqrt(size)
