@@ -12,7 +12,7 @@ import bisect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +140,7 @@ def chance_of_covering(change: Change) -> tuple[float, float]:
     for losses, chance in enumerate(chances, first):
         edge = max(0, FEW - losses)
         most = max(edge, start + len(weights))
-        many = _count_true(lambda gains, at=losses: is_too_low(at, gains), edge, most)
+        many = _count_true(partial(is_too_low, losses), edge, most)
         at = [min(max(gains - start, 0), len(weights)) for gains in (min(few, edge), edge, many)]
         missed += chance * float(sums[at[0]] + max(0.0, sums[at[2]] - sums[at[1]]))
     # The lower bound misses where it lies above the truth: where a floor there would "hold".
@@ -169,8 +169,9 @@ def _count_clearing(trials: int, others: int, gains: int, allowed: float) -> int
 
     def clears(losses: int) -> bool:
         truth, original, candidate = make_rows(trials, others, losses, gains)
-        rows = {"truth": truth, "original": original, "candidate": candidate}
-        return margin_cleared(floor, **rows, labels=labels)
+        return margin_cleared(
+            floor, truth=truth, original=original, candidate=candidate, labels=labels
+        )
 
     most = min(trials, gains + int(allowed * trials) + 1)  # a value below the floor never clears
     return _count_true(clears, 0, most)

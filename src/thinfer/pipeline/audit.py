@@ -76,7 +76,7 @@ def _export(request: AuditRequest, folder: AuditFolder, progress: Progress) -> d
     # Before anything is begun: the first row shows whether the file can be read at all.
     next(stream_rows(traffic, text_column=request.text_column))
     with (
-        open_model(str(request.original)) as first,
+        open_model(str(request.original), beside=request.bundle) as first,
         open_model(str(request.bundle), engine=request.engine, threads=request.threads) as second,
     ):
         facts = _describe(request, first, second)
@@ -125,7 +125,7 @@ def _judge(request: AuditRequest, folder: AuditFolder, progress: Progress) -> di
 def _require_same(request: AuditRequest, folder: AuditFolder, found: AuditFacts) -> None:
     """Compare what was given again; options that were left out stand for those of the export."""
     with (
-        open_model(str(request.original)) as first,
+        open_model(str(request.original), beside=request.bundle) as first,
         open_model(str(request.bundle), engine=request.engine, threads=request.threads) as second,
     ):
         facts = _describe(request, first, second)

@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.classifier import Classifier
+from thinfer.core.codec import to_json
 from thinfer.core.digest import digest_parts, sha256_bytes
 from thinfer.errors import EngineError, UserError
 from thinfer.nn.checkpoint import Checkpoint, load_checkpoint
 from thinfer.nn.predict import compute_logits
 from thinfer.pipeline.evaluate import is_bundle
+from thinfer.pipeline.operate import read_declared_point
+from thinfer.quality.labels import LabelSet
+from thinfer.quality.operating import Decider, OperatingPoint
 
 __all__ = ["AuditModel", "open_model"]
 
@@ -44,7 +48,11 @@ class AuditModel:
 
 @contextmanager
 def open_model(
-    model: str | Path, *, engine: str | None = None, threads: int | None = None
+    model: str | Path,
+    *,
+    engine: str | None = None,
+    threads: int | None = None,
+    beside: str | Path | None = None,
 ) -> Iterator[AuditModel]:
     """Open a bundle or a checkpoint for the block.
 
@@ -52,12 +60,15 @@ def open_model(
         model: a bundle, a checkpoint directory or a hub name.
         engine: an engine of the bundle; its chosen one when absent. A checkpoint runs in torch.
         threads: of one call of a bundle's engine.
+        beside: the bundle that a checkpoint became: its report knows the thresholds at which the
+            checkpoint was judged.
 
     Raises:
         UserError: it gives several labels a text.
     """
     if not is_bundle(model):
-        yield _of_checkpoint(load_checkpoint(model), str(model))
+        point = OperatingPoint() if beside is None else read_declared_point(beside)
+        yield _of_checkpoint(load_checkpoint(model), str(model), point)
         return
     with Classifier.open(str(model), engine=engine, threads=threads) as classifier:
         manifest = classifier.bundle.manifest
@@ -71,18 +82,20 @@ def open_model(
         )
 
 
-def _of_checkpoint(checkpoint: Checkpoint, name: str) -> AuditModel:
+def _of_checkpoint(checkpoint: Checkpoint, name: str, point: OperatingPoint) -> AuditModel:
     _check_single(checkpoint.problem_type, name)
+    decider = Decider(LabelSet(checkpoint.labels), point)
 
     def answer(texts: Sequence[str], pairs: Sequence[str] | None) -> Answers:
         encoded = checkpoint.tokenizer.encode(texts, pairs)
         pad_id = checkpoint.tokenizer.pad_id
-        return _to_answers(compute_logits(checkpoint.model, encoded.batch, pad_id=pad_id))
+        logits = compute_logits(checkpoint.model, encoded.batch, pad_id=pad_id)
+        return _to_answers(logits, decider)
 
     return AuditModel(
         labels=checkpoint.labels,
         normal_label=None,
-        digest=_digest_of(checkpoint),
+        digest=_digest_of(checkpoint, point),
         quality={},
         answer=answer,
     )
@@ -92,15 +105,15 @@ def _answer_by_engine(
     classifier: Classifier, texts: Sequence[str], pairs: Sequence[str] | None
 ) -> Answers:
     encoded = classifier.tokenizer.encode(texts, pairs, long_text=classifier.long_text)
-    return _to_answers(classifier.pool(classifier.run_batch(encoded.batch), encoded))
+    logits = classifier.pool(classifier.run_batch(encoded.batch), encoded)
+    return _to_answers(logits, classifier.decider)
 
 
-def _to_answers(logits: NDArray[np.float32]) -> Answers:
+def _to_answers(logits: NDArray[np.float32], decider: Decider) -> Answers:
     if not np.isfinite(logits).all():
         what = "a model gave no finite logits"
         raise EngineError(what, got=f"row {int(np.argmin(np.isfinite(logits).all(axis=1)))}")
-    answers: Answers = logits.argmax(axis=1)
-    return answers
+    return decider.answer(logits)
 
 
 def _check_single(problem_type: str, name: str) -> None:
@@ -109,14 +122,14 @@ def _check_single(problem_type: str, name: str) -> None:
         raise UserError(what, expected="one label for each text", got="several")
 
 
-def _digest_of(checkpoint: Checkpoint) -> str:
-    """Digest weights, tokenizer and labels, whatever files they came from."""
+def _digest_of(checkpoint: Checkpoint, point: OperatingPoint) -> str:
+    """Digest weights, tokenizer, labels and thresholds, whatever files they came from."""
     parts = {
         f"weights/{name}": sha256_bytes(
             np.ascontiguousarray(value.detach().cpu().numpy()).tobytes()
         )
         for name, value in checkpoint.model.state_dict().items()
     }
-    facts = json.dumps([list(checkpoint.labels), checkpoint.max_length])
+    facts = json.dumps([list(checkpoint.labels), checkpoint.max_length, to_json(point)])
     parts["tokenizer"] = sha256_bytes(checkpoint.tokenizer.to_json().encode())
     return digest_parts({**parts, "facts": sha256_bytes(facts.encode())})

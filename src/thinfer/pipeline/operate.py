@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thinfer.errors import UserError
+from thinfer.bundle import LAYOUT
+from thinfer.errors import DataError, UserError
 from thinfer.pipeline.candidate import Candidate
 from thinfer.pipeline.job import Job
 from thinfer.pipeline.request import CompressRequest
@@ -17,7 +20,13 @@ from thinfer.quality.labels import LabelSet
 from thinfer.quality.operating import Decider, OperatingPoint, parse_operating_point
 from thinfer.quality.refit import set_rates
 
-__all__ = ["decider_of", "declare_point", "describe_point", "set_declared_rates"]
+__all__ = [
+    "decider_of",
+    "declare_point",
+    "describe_point",
+    "read_declared_point",
+    "set_declared_rates",
+]
 
 
 def declare_point(
@@ -91,6 +100,39 @@ def decider_of(job: Job, candidate: Candidate) -> Decider:
     if not stored.exists():
         return job.decider
     return job.decider_for(np.load(stored, allow_pickle=False))
+
+
+def read_declared_point(bundle: str | Path) -> OperatingPoint:
+    """Give the operating point that the original was judged at, which no checkpoint knows.
+
+    Args:
+        bundle: what `compress` made of it; a plain point where its report says nothing.
+
+    Raises:
+        DataError: the report cannot be read.
+    """
+    place = Path(bundle) / LAYOUT.report
+    try:
+        report = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+        told = report.get("original", {}).get("operating")
+        if told is None:
+            return OperatingPoint()
+        rows = told["labels"]
+        offsets = tuple(float(row["offset"]) for row in rows)
+        levels = {row["label"]: row["threshold"] for row in rows}
+        return OperatingPoint(
+            thresholds={
+                row["label"]: float(row["threshold"])
+                for row in rows
+                if row["threshold"] is not None
+            },
+            priority=tuple(told["priority"]),
+            temperature=float(told["temperature"]),
+            offsets=offsets if any(offsets) else (),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"'{place}' does not say how the original was operated"
+        raise DataError(what, got=str(error)[:100]) from error
 
 
 def describe_point(decider: Decider) -> Mapping[str, Any]:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from thinfer.quality.audit import ERROR, AuditCounts
+from thinfer.quality.evidence import Answer
 from thinfer.quality.floor import Floor
 from thinfer.quality.intervals import clopper_pearson_lower, clopper_pearson_upper
 from thinfer.quality.paired import bound_loss
 from thinfer.quality.stakes import Populations
-from thinfer.quality.verdict import Answer, Verdict
+from thinfer.quality.verdict import Verdict
 
 __all__ = ["AuditVerdict", "Precision", "judge_labelled", "judge_unlabelled", "take_verdict"]
 

@@ -175,7 +175,8 @@ class Decider:
         """
         labels = self.labels
         if not labels.is_multi_label and not self.point.thresholds:
-            return scores.argmax(axis=1)
+            best: Classes = scores.argmax(axis=1)
+            return best
         normal = None if labels.normal is None else labels.index(labels.normal)
         if not labels.is_multi_label:
             is_open = np.isin(np.arange(len(labels)), self._rest)
@@ -187,12 +188,11 @@ class Decider:
         reached = self.reached(scores)
         if normal is not None:
             reached[:, normal] = False
-        best = np.where(reached, scores, -1.0).argmax(axis=1)
-        found = np.where(reached.any(axis=1), best, found)
+        found = np.where(reached.any(axis=1), np.where(reached, scores, -1.0).argmax(axis=1), found)
         for label in reversed(self.point.priority):
             place = labels.index(label)
             found = np.where(reached[:, place], place, found)
-        return found.astype(np.int64)
+        return np.asarray(found, dtype=np.int64)
 
     def _levels(self) -> NDArray[np.float32]:
         absent = _EVEN if self.is_sigmoid else np.inf

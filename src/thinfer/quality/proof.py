@@ -9,11 +9,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from thinfer.quality.evidence import Answer
 from thinfer.quality.floor import Floor
 from thinfer.quality.labels import LabelSet
 from thinfer.quality.metrics import Metrics, measure_quality
 from thinfer.quality.subject import Columns, judge_subject
-from thinfer.quality.verdict import Answer, Verdict, overall
+from thinfer.quality.verdict import Verdict, overall
 
 __all__ = ["Proof", "judge_floors", "prove"]
 

@@ -100,7 +100,7 @@ class PairCells:
         # Resamples lack rare classes that the data has, and lie below it: so the lower tail,
         # turned over, speaks too.
         turned = 2.0 * hopeful.ratio() - np.quantile(drawn, 0.05)
-        return float(low), float(max(np.quantile(drawn, 0.95), turned))
+        return float(low), max(float(np.quantile(drawn, 0.95)), float(turned))
 
     def jackknife_se(self) -> float:
         """Give the standard error of `ratio`, by leaving out one row of each cell at a time."""

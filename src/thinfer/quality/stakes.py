@@ -123,13 +123,14 @@ def check_auditable(floor: Floor) -> None:
     is_share = floor.metric in ("flagged_recall", "accuracy") or (
         floor.metric == "recall" and floor.label is not None
     )
-    if needs_no_labels(floor) or (is_share and floor.relative):
+    is_whole = floor.slice is None and floor.fpr is None  # what traffic cannot say
+    if is_whole and (needs_no_labels(floor) or (is_share and floor.relative)):
         return
     what = f"the floor '{floor.expr}' cannot be audited"
     raise UserError(
         what,
         expected="flagged_recall, recall[LABEL] or accuracy as a percentage of the original's, "
-        "flag_rate or agreement",
+        "flag_rate or agreement; no slice, no @fpr",
         do="label all of the traffic and use `thinfer evaluate` for others",
     )
 

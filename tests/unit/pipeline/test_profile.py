@@ -38,7 +38,7 @@ def profile_texts(form: tuple[EngineSpec, Path], texts: list[str], **options: bo
         STATE,
         form[0],
         folder=form[1],
-        decider=Decider(LabelSet(STATE.labels, **options)),
+        decider=Decider(LabelSet(STATE.labels, is_multi_label=options.get("several", False))),
         threads=1,
         source="dev",
     )
@@ -83,6 +83,6 @@ def test_of_many_texts_evenly_spread_ones_are_taken(
 def test_several_labels_take_the_sigmoid(form: tuple[EngineSpec, Path]) -> None:
     texts = some_texts(50)
     single, several = (
-        profile_texts(form, texts, is_multi_label=kind).mean_confidence for kind in (False, True)
+        profile_texts(form, texts, several=kind).mean_confidence for kind in (False, True)
     )
     assert single != several

@@ -55,7 +55,11 @@ EVIDENCE = EvidenceFile(
 
 
 def prove_it(evidence: EvidenceFile) -> Proof:
-    rows = {"truth": evidence.truth, "original": evidence.original, "candidate": evidence.chosen}
+    rows: dict[str, Any] = {
+        "truth": evidence.truth,
+        "original": evidence.original,
+        "candidate": evidence.chosen,
+    }
     floors = [parse_floor(expr, LABELS) for expr in FLOORS]
     return prove(floors, **rows, labels=LABELS, seed=evidence.head.seed)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ RNG = np.random.default_rng(0)
 TRUTH = RNG.integers(0, 2, size=400)
 ORIGINAL = np.where(RNG.random(400) < 0.9, TRUTH, 1 - TRUTH)
 CHOSEN = np.where(RNG.random(400) < 0.99, ORIGINAL, 1 - ORIGINAL)
-ROWS = {"truth": TRUTH, "original": ORIGINAL, "candidate": CHOSEN}
+ROWS: dict[str, Any] = {"truth": TRUTH, "original": ORIGINAL, "candidate": CHOSEN}
 
 
 def test_each_floor_is_judged_as_if_it_stood_alone() -> None:
