@@ -121,11 +121,7 @@ def read_declared_point(bundle: str | Path) -> OperatingPoint:
         offsets = tuple(float(row["offset"]) for row in rows)
         levels = {row["label"]: row["threshold"] for row in rows}
         return OperatingPoint(
-            thresholds={
-                row["label"]: float(row["threshold"])
-                for row in rows
-                if row["threshold"] is not None
-            },
+            thresholds={name: float(level) for name, level in levels.items() if level is not None},
             priority=tuple(told["priority"]),
             temperature=float(told["temperature"]),
             offsets=offsets if any(offsets) else (),
