@@ -70,17 +70,18 @@ def _ask_http(settings: Settings, bundle: Path, texts: list[str]) -> list[str]:
     found = []
     with start_thinfer(bundle, threads=settings.threads) as service:
         for start in range(0, len(texts), _BATCH):
-            rows = _post(service, "/predict", {"inputs": texts[start : start + _BATCH]})
+            rows = post(service, "/predict", {"inputs": texts[start : start + _BATCH]})
             found += [row[0]["label"] for row in rows]
     return found
 
 
 def _check_singles(settings: Settings, bundle: Path, texts: list[str]) -> list[str]:
     with start_thinfer(bundle, threads=settings.threads) as service:
-        return [_post(service, "/check", {"content": text})["result"] for text in texts]
+        return [post(service, "/check", {"content": text})["result"] for text in texts]
 
 
-def _post(service: Service, path: str, body: object) -> Any:  # noqa: ANN401 - JSON
+def post(service: Service, path: str, body: object) -> Any:  # noqa: ANN401 - JSON
+    """Send a JSON body and give the JSON answer."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{service.port}{path}",
         data=json.dumps(body).encode(),

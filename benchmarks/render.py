@@ -21,6 +21,7 @@ from benchmarks.render_peers import render_quantise, render_students
 from benchmarks.render_proof import render_classes, render_moderation, render_proof
 from benchmarks.render_prune import render_family, render_prune, render_retrain
 from benchmarks.render_reliability import render_reliability
+from benchmarks.render_tasks import render_tasks
 from benchmarks.render_watch import render_watch
 from benchmarks.settings import ROOT, make_parser, say, to_settings
 from benchmarks.tables import Body, facts, interval, mega, number, percent, table, times
@@ -242,6 +243,7 @@ SECTIONS = (
     ("audit", "Audits of traffic without labels", render_audit),
     ("proof", "What a verdict is worth", render_proof),
     ("classes", "Verdicts of every class", render_classes),
+    ("tasks", "Thresholds, several labels, pairs: served as judged", render_tasks),
     ("moderation", "Moderation: accuracy hides what is lost of 3 %", render_moderation),
     ("parity", "Parity", _parity),
     ("agreement", "One bundle, four ways to ask it", _agreement),

@@ -14,7 +14,7 @@ from benchmarks.settings import ROOT, make_parser, say
 STEPS = (
     *("fit_teachers", "compress_sets", "repeat"),
     *("prune", "retrain", "family", "students", "quantise", "cascade", "audit"),
-    *("proof", "classes", "moderation"),
+    *("proof", "classes", "tasks", "moderation"),
     *("parity", "agreement", "engines", "roofline", "sparse", "memory"),
     *("speed", "services", "http", "watch", "render"),
 )

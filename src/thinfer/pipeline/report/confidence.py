@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thinfer.pipeline.report.markup import Html, element, join
+from thinfer.pipeline.report.markup import Html, draw_table, element, join, make_row
 from thinfer.pipeline.report.wording import show_percent
 
 __all__ = [
@@ -83,7 +83,7 @@ def _figures(title: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Html:
         )
         for name, item in rows
     ]
-    return _table(heads, [element("tr", {}, *_cells(row)) for row in body])
+    return draw_table(heads, [make_row(row) for row in body])
 
 
 def _examples(examples: Sequence[Mapping[str, Any]]) -> Html:
@@ -102,18 +102,5 @@ def _examples(examples: Sequence[Mapping[str, Any]]) -> Html:
         ]
         if has_text:
             cells.append(str(item.get("text", "")))
-        rows.append(element("tr", {}, *_cells([str(item["row"]), *cells])))
-    return _table(heads, rows, kind="examples")
-
-
-def _cells(row: Sequence[str]) -> list[Html]:
-    head = element("th", {"scope": "row"}, row[0])
-    return [head, *(element("td", {}, cell) for cell in row[1:])]
-
-
-def _table(heads: Sequence[str], rows: Sequence[Html], *, kind: str | None = None) -> Html:
-    header = element("tr", {}, *(element("th", {"scope": "col"}, head) for head in heads))
-    table = element(
-        "table", {"class": kind}, element("thead", {}, header), element("tbody", {}, *rows)
-    )
-    return element("div", {"class": "scroll", "tabindex": "0"}, table)
+        rows.append(make_row([str(item["row"]), *cells]))
+    return draw_table(heads, rows, kind="examples")

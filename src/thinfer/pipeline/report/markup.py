@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-__all__ = ["Html", "element", "join"]
+__all__ = ["Html", "draw_table", "element", "join", "make_row"]
 
 _VOID = {"br", "input"}  # HTML has no closing tag for these
 
@@ -37,6 +37,27 @@ def element(name: str, attributes: Mapping[str, object], *children: str) -> Html
 def join(*parts: str) -> Html:
     """Give the parts one after another; those that are plain `str` are escaped."""
     return Html("".join(part if isinstance(part, Html) else html.escape(part) for part in parts))
+
+
+def make_row(cells: Sequence[str]) -> Html:
+    """Give a row of a table, whose first cell names it."""
+    head = element("th", {"scope": "row"}, cells[0])
+    return element("tr", {}, head, *(element("td", {}, cell) for cell in cells[1:]))
+
+
+def draw_table(heads: Sequence[str], rows: Sequence[Html], *, kind: str | None = None) -> Html:
+    """Give a table that scrolls by itself where the page is narrow.
+
+    Args:
+        heads: of the columns.
+        rows: as `make_row` gives them.
+        kind: a class for the style sheet.
+    """
+    header = element("tr", {}, *(element("th", {"scope": "col"}, head) for head in heads))
+    table = element(
+        "table", {"class": kind}, element("thead", {}, header), element("tbody", {}, *rows)
+    )
+    return element("div", {"class": "scroll", "tabindex": "0"}, table)
 
 
 def _attribute(key: str, value: object) -> str:

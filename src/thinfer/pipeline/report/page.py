@@ -18,6 +18,7 @@ from thinfer.pipeline.report.confidence import (
 )
 from thinfer.pipeline.report.front import draw_front, read_points
 from thinfer.pipeline.report.markup import Html, element, join
+from thinfer.pipeline.report.operating import OPERATING_NOTE, show_operating
 from thinfer.pipeline.report.plain import show_plainly
 from thinfer.pipeline.report.promise import say_plainly
 from thinfer.pipeline.report.reading import (
@@ -94,6 +95,7 @@ def _sections(
     return [
         _section("floors", "The floors", _FLOORS_NOTE, show_floors(floors, views)),
         _section("classes", "Each class", CLASSES_NOTE, show_classes(result.get("classes") or ())),
+        _section("operating", "Thresholds", OPERATING_NOTE, show_operating(result)),
         _section(
             "calibration",
             "How sure the models are",
