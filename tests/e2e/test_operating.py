@@ -145,24 +145,32 @@ def test_what_cannot_be_operated_is_refused_and_nothing_is_written(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("kind", ["sets", "pairs"])
-def test_several_labels_and_pairs_are_served_as_they_are_judged(
-    capsys: Capture, tmp_path: Path, kind: str
-) -> None:
-    task, out = small_sets() if kind == "sets" else small_pairs(), tmp_path / "bundle"
-    label = "spam" if kind == "sets" else "worse"
-    floors = ("--floor", "macro_f1>=50%", "--floor", f"recall[{label}]>=0.1")
+def test_several_labels_are_served_as_they_are_judged(capsys: Capture, tmp_path: Path) -> None:
+    task, out = small_sets(), tmp_path / "bundle"
+    floors = ("--floor", "macro_f1>=50%", "--floor", "recall[spam]>=0.1")
     result, _ = run_json(capsys, *task.words(out, *floors, *QUICK))
     assert result["verdict"] in ("holds", "unproven")
-    manifest = open_bundle(out).manifest
-    assert manifest.label_set.is_multi_label == (kind == "sets")
+    labels = open_bundle(out).manifest.label_set
+    assert labels.is_multi_label
     offline = predict(capsys, out, task.test)
     kept = result["answers"]["rows"]
-    held = [offline[row].get("labels", [offline[row]["label"]]) for row in kept]
-    members = np.asarray([[name in names for name in manifest.labels] for names in held])
-    codes = manifest.label_set.encode_members(members)
+    members = np.asarray(
+        [[name in offline[row]["labels"] for name in labels.names] for row in kept]
+    )
+    codes = labels.encode_members(members)
     assert codes.tolist() == result["answers"]["chosen"]
     assert len(set(codes.tolist())) > 2
     compare(ask_served(out, task.test, 60), offline)
     tuned, _ = run_json(capsys, "tune", out, "--test", task.test, "--threads", "1")
     assert tuned["n"] == result["data"]["test"]
+    verified, _ = run_json(capsys, "verify", out, "--evidence", "--data", task.test)
+    assert verified["evidence"]["is_data_checked"]
+
+
+def test_pairs_are_served_as_they_are_answered(capsys: Capture, tmp_path: Path) -> None:
+    task, out = small_pairs(), tmp_path / "bundle"
+    words = ("pack", task.model, "--out", out, "--threshold", "worse=0.2", "--threads", "1")
+    run_json(capsys, *words)
+    offline = predict(capsys, out, task.test)
+    assert any(line["label"] != max(line["scores"], key=line["scores"].get) for line in offline)
+    compare(ask_served(out, task.test, 60), offline)

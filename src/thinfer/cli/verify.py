@@ -68,10 +68,17 @@ def _prove(
 ) -> dict[str, Any]:
     from thinfer.pipeline.reproof import verify_evidence
     from thinfer.text.corpus import read_corpus
+    from thinfer.text.label_sets import choose_separator
 
     corpus = None
     if data is not None:
-        corpus = read_corpus(data, text_column=text_column, label_column=label_column)
+        several = bundle.manifest.label_set.is_multi_label
+        corpus = read_corpus(
+            data,
+            text_column=text_column,
+            label_column=label_column,
+            label_separator=choose_separator(None, is_multi_label=several),
+        )
     return verify_evidence(bundle, corpus)
 
 
