@@ -29,10 +29,10 @@ from thinfer.text.label_sets import SEPARATOR
 from thinfer.text.moderation import generate_moderation
 from thinfer.text.moderation_tasks import generate_moderation_sets, generate_pairs, write_task
 
-START = "sst2"  # the pretrained encoder that the tasks are fitted on
-ROWS = {"train": 4000, "dev": 1000, "test": 1500}
-EPOCHS = 3
-WIDTHS = "1/2"
+START = "thuc"  # the encoder that the tasks are fitted on: it has seen Chinese
+ROWS = {"train": 3000, "dev": 800, "test": 1500}
+EPOCHS, RATE = 6, "1e-4"
+WIDTHS, ENGINES = "1/2", ("--engine", "native", "--engine", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def make_tasks(seed: int) -> tuple[Task, ...]:
         Task(
             name="several labels",
             corpus=generate_moderation_sets(np.random.default_rng(seed), rows=total),
-            options=("--floor", "macro_f1>=98%", "--floor", "recall[spam]>=97%"),
+            options=("--floor", "macro_f1>=98%", "--floor", "recall[adult]>=95%"),
         ),
         Task(
             name="pairs",
@@ -82,10 +82,10 @@ def compare_task(settings: Settings, task: Task, folder: Path) -> dict[str, Any]
     files = {part: folder / f"{part}.jsonl" for part in ROWS}
     model, bundle = folder / "model", folder / "bundle"
     learn = [word for part in ("train", "dev") for word in (f"--{part}", files[part])]
-    start = settings.teacher(SETS[START])
-    run_tool("fit", start, *learn, "--out", model, "--epochs", EPOCHS, "--seed", settings.seed)
+    start, rate = settings.teacher(SETS[START]), ("--learning-rate", RATE, "--seed", settings.seed)
+    run_tool("fit", start, *learn, "--out", model, "--epochs", EPOCHS, *rate)
     say(f"{task.name}: compress")
-    words = [*learn, "--test", files["test"], "--out", bundle, "--widths", WIDTHS]
+    words = [*learn, "--test", files["test"], "--out", bundle, "--widths", WIDTHS, *ENGINES]
     words += ["--threads", settings.threads, "--seed", settings.seed, *task.options]
     result = run_tool("compress", model, *words, may_break=True)
     say(f"{task.name}: ask")
