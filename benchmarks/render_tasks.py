@@ -20,8 +20,8 @@ def render_tasks(results: Body) -> list[str]:
         results: task → what `benchmarks.tasks` stored.
     """
     note = (
-        "Generated texts, fitted on the encoder of the titles, compressed at half width. Every test "
-        "row is answered in the verdict (`evidence.parquet`), by `thinfer predict` in batches, and "
+        "Generated texts, fitted on the encoder of the titles, compressed at half width. Every "
+        "test row is answered in the verdict (`evidence.parquet`), by `thinfer predict` in batches, and "
         "by `/check` of a running service, one text a request. Whole answers are compared: of a "
         "text with several labels the set.\n"
     )

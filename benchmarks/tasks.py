@@ -82,7 +82,8 @@ def compare_task(settings: Settings, task: Task, folder: Path) -> dict[str, Any]
     files = {part: folder / f"{part}.jsonl" for part in ROWS}
     model, bundle = folder / "model", folder / "bundle"
     learn = [word for part in ("train", "dev") for word in (f"--{part}", files[part])]
-    start, rate = settings.teacher(SETS[START]), ("--learning-rate", RATE, "--seed", settings.seed)
+    start = settings.teacher(SETS[START])
+    rate = ("--learning-rate", RATE, "--seed", settings.seed)
     run_tool("fit", start, *learn, "--out", model, "--epochs", EPOCHS, *rate)
     say(f"{task.name}: compress")
     words = [*learn, "--test", files["test"], "--out", bundle, "--widths", WIDTHS, *ENGINES]
