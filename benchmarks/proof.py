@@ -25,11 +25,12 @@ from benchmarks.proof_sums import (
     choose_and_judge,
     make_rows,
     sum_binomial,
+    wilson,
 )
 from benchmarks.record import save
 from benchmarks.settings import Settings, make_parser, say, to_settings
 from thinfer.quality import LabelSet, judge, parse_floor
-from thinfer.quality.intervals import clopper_pearson_lower, clopper_pearson_upper, wilson
+from thinfer.quality.intervals import clopper_pearson_lower, clopper_pearson_upper
 from thinfer.quality.paired import bound_loss
 
 TRIALS = (100, 300, 1000, 3000, 10_000)

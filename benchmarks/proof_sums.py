@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,3 +246,26 @@ def _sum_pairs(change: Change, count: Callable[[int], tuple[int, int]]) -> float
 def _count_true(is_true: Callable[[int], bool], first: int, last: int) -> int:
     """Give the smallest number in first … last that is false, all below it being true."""
     return bisect.bisect_left(range(first, last), True, key=lambda at: not is_true(at)) + first
+
+
+def wilson(successes: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Give the two-sided Wilson interval of a rate, for contrast: nothing of the product uses it.
+
+    Note: Wilson 1927. Where a rate is near 0 or 1 it covers less than it says, down to 90 % for
+    95 %.
+
+    Args:
+        successes: 0 … trials.
+        trials: 0 gives the whole range.
+        confidence: of the interval, 0 … 1.
+
+    Returns:
+        `(lower, upper)`, each 0 … 1.
+    """
+    if trials <= 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    rate, spread = successes / trials, z * z / trials
+    middle = (rate + spread / 2) / (1 + spread)
+    half = math.sqrt(spread * (rate * (1 - rate) + spread / 4)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)

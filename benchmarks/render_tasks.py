@@ -21,9 +21,9 @@ def render_tasks(results: Body) -> list[str]:
     """
     note = (
         "Generated texts, fitted on the encoder of the titles, compressed at half width. Every "
-        "test row is answered in the verdict (`evidence.parquet`), by `thinfer predict` in batches, and "
-        "by `/check` of a running service, one text a request. Whole answers are compared: of a "
-        "text with several labels the set.\n"
+        "test row is answered in the verdict (`evidence.parquet`), by `thinfer predict` in "
+        "batches, and by `/check` of a running service, one text a request. Whole answers are "
+        "compared: of a text with several labels the set.\n"
     )
     rows = [
         (

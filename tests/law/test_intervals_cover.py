@@ -9,13 +9,18 @@ import pytest
 
 from benchmarks.proof_draws import LABELS, Population, draw_verdicts
 from benchmarks.proof_power import count_rows, expect_proof, size_liu, size_nam
-from benchmarks.proof_sums import Change, chance_of_covering, chance_of_holding, sum_binomial
+from benchmarks.proof_sums import (
+    Change,
+    chance_of_covering,
+    chance_of_holding,
+    sum_binomial,
+    wilson,
+)
 from thinfer.quality import parse_floor
 from thinfer.quality.intervals import (
     clopper_pearson_lower,
     clopper_pearson_upper,
     paired_bootstrap,
-    wilson,
 )
 from thinfer.quality.resampled import PairCells
 

@@ -214,7 +214,10 @@ def weigh_resampled(
         rate = counts.kept / counts.rows
         below = rate - clopper_pearson_lower(counts.kept, counts.rows)
         above = clopper_pearson_upper(counts.kept, counts.rows) - rate
-    low, high = min(low, ratio - below), max(high, ratio + above)
+    low = min(low, ratio - below)
+    # Of a class with a handful of rows resampling says too little upwards: the upper bound is never
+    # nearer than the lower one, which pretended losses keep wide.
+    high = max(high, ratio + above, 2 * ratio - low)
 
     def bound_low(size: float) -> float:
         return ratio - (ratio - low) / math.sqrt(size)

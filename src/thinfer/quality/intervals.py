@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,33 +13,9 @@ __all__ = [
     "clopper_pearson_upper",
     "mcnemar",
     "paired_bootstrap",
-    "wilson",
 ]
 
 _TINY = 1e-300
-
-
-def wilson(successes: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the two-sided Wilson interval of a rate, for showing; verdicts use Clopper–Pearson.
-
-    Note: where a rate is near 0 or 1 it covers less than it says, down to 90 % for 95 %
-    (tests/law/test_intervals_cover.py).
-
-    Args:
-        successes: 0 … trials.
-        trials: 0 gives the whole range.
-        confidence: of the interval, 0 … 1.
-
-    Returns:
-        `(lower, upper)`, each 0 … 1.
-    """
-    if trials <= 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    rate, spread = successes / trials, z * z / trials
-    middle = (rate + spread / 2) / (1 + spread)
-    half = math.sqrt(spread * (rate * (1 - rate) + spread / 4)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def clopper_pearson_upper(losses: float, trials: float, confidence: float = 0.95) -> float:

@@ -11,7 +11,6 @@ from thinfer.quality.intervals import (
     clopper_pearson_upper,
     mcnemar,
     paired_bootstrap,
-    wilson,
 )
 
 
@@ -38,16 +37,6 @@ def test_clopper_pearson_at_the_ends() -> None:
 def test_rows_that_half_a_percent_needs(losses: int, needed: int) -> None:
     assert clopper_pearson_upper(losses, needed) <= 0.005
     assert clopper_pearson_upper(losses, needed - 1) > 0.005
-
-
-def test_wilson() -> None:
-    low, high = wilson(90, 100)
-    z = 1.959963984540054
-    # The ends are where the score test just does not refuse.
-    for end in (low, high):
-        assert abs(0.9 - end) == pytest.approx(z * math.sqrt(end * (1 - end) / 100))
-    assert wilson(0, 0) == (0.0, 1.0)
-    assert wilson(0, 10)[0] == 0.0
 
 
 def test_mcnemar() -> None:
