@@ -215,9 +215,9 @@ def weigh_resampled(
         below = rate - clopper_pearson_lower(counts.kept, counts.rows)
         above = clopper_pearson_upper(counts.kept, counts.rows) - rate
     low = min(low, ratio - below)
-    # Of a class with a handful of rows resampling says too little upwards: the upper bound is never
-    # nearer than the lower one, which pretended losses keep wide.
-    high = max(high, ratio + above, 2 * ratio - low)
+    # Of a class with a handful of rows resampling says too little upwards.
+    room = cells.rare_room() / (original if floor.relative and original > 0 else 1.0)
+    high = max(high, ratio + above, 2 * ratio - low) + room
 
     def bound_low(size: float) -> float:
         return ratio - (ratio - low) / math.sqrt(size)

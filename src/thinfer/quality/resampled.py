@@ -16,6 +16,8 @@ __all__ = ["PairCells"]
 
 Values = NDArray[np.float64]
 
+_FEW_ROWS = 5  # of a class
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class PairCells:
@@ -101,6 +103,21 @@ class PairCells:
         # turned over, speaks too.
         turned = 2.0 * hopeful.ratio() - np.quantile(drawn, 0.05)
         return float(low), max(float(np.quantile(drawn, 0.95)), float(turned))
+
+    def rare_room(self) -> float:
+        """Give what classes of fewer than five rows could add to the candidate's macro metric.
+
+        So few rows bound nothing: their part of the mean may be whole in truth. 0 for precision.
+        """
+        if self.place is not None:
+            return 0.0
+        rows = self.counts.astype(np.float64)
+        hits, truths, answers = (rows @ part for part in self._cells(2))
+        below = truths + answers if self.floor.metric == "macro_f1" else truths
+        above = 2.0 * hits if self.floor.metric == "macro_f1" else hits
+        each = np.divide(above, below, out=np.ones_like(below), where=below > 0)
+        rare = (below > 0) & (truths < _FEW_ROWS)
+        return float((1.0 - each[rare]).sum() / max(1, int((below > 0).sum())))
 
     def jackknife_se(self) -> float:
         """Give the standard error of `ratio`, by leaving out one row of each cell at a time."""
