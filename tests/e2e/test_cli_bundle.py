@@ -12,6 +12,7 @@ import pytest
 from tests.support.bundles import make_fake_bundle
 from thinfer.bundle import LAYOUT, EngineEntry, GoldenSet, update_manifest
 from thinfer.cli.main import main
+from thinfer.quality.operating import OperatingPoint
 
 Capture = pytest.CaptureFixture[str]
 
@@ -30,11 +31,16 @@ def test_inspect_tells_the_manifest(tmp_path: Path, capsys: Capture) -> None:
     assert body["size_bytes"] == bundle.size_bytes()
     assert body["labels"] == ["normal", "spam", "abuse"]
     quality = {"verdicts": [{"expr": "accuracy>=99%", "verdict": "holds", "reason": None}, "x"]}
-    told = replace(bundle.manifest, quality=quality, recipe=({"step": "vocabulary"},))
+    steps = ({"step": "vocabulary"}, {"step": "prune", "outcome": "refused", "reason": "why"})
+    point = OperatingPoint(thresholds={"spam": 0.25}, priority=("spam",))
+    told = replace(bundle.manifest, quality=quality, recipe=steps, operating=point)
+    told = replace(told, content_digest=told.compute_content_digest())
     update_manifest(bundle, told)
     assert main(["inspect", str(bundle.path)]) == 0
     text = capsys.readouterr().out
-    assert all(word in text for word in (bundle.version, "spam", "holds", "vocabulary", "fake"))
+    assert all(word in text for word in ("spam", "holds", "vocabulary", "fake"))
+    assert "prune, refused: why" in text
+    assert "spam from 0.2500, else the best score; first spam" in text
 
 
 def test_verify_runs_the_engines_and_names_the_skipped(

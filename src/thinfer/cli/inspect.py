@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from thinfer.cli.output import Output, format_table
 
 if TYPE_CHECKING:
     from thinfer.bundle import Bundle
+    from thinfer.quality.operating import OperatingPoint
 
 __all__ = ["command"]
 
@@ -50,10 +52,11 @@ def _describe(bundle: Bundle, parameters: int) -> str:
         f"{manifest.max_length} at most in a text",
         f"created     {manifest.created or '-'}",
     ]
-    lines += [f"verdict     {_show(item)}" for item in manifest.quality.get("verdicts", ())]
+    lines += [f"verdict     {_show_verdict(item)}" for item in manifest.quality.get("verdicts", ())]
+    lines += _show_operating(manifest.operating, is_multi_label=manifest.label_set.is_multi_label)
     kept = ", ".join(manifest.chosen.kept_fp32)
     lines += [f"in FP32     {kept}: INT8 alone broke a floor"] if kept else []
-    lines += [f"step        {_show(step)}" for step in manifest.recipe]
+    lines += [f"step        {_show_step(step)}" for step in manifest.recipe]
     engines = format_table(
         ("engine", "precision", "MiB", "chosen"),
         [
@@ -76,7 +79,24 @@ def _describe(bundle: Bundle, parameters: int) -> str:
     return "\n".join([*lines, "", engines, "", layers])
 
 
-def _show(item: object) -> str:
-    if not isinstance(item, dict):
+def _show_verdict(item: object) -> str:
+    if not isinstance(item, Mapping):
         return str(item)
-    return ", ".join(f"{key} {value}" for key, value in item.items() if value is not None)
+    return f"{item.get('expr', '?')} {item.get('verdict', '?')}: {item.get('reason') or '-'}"
+
+
+def _show_step(item: object) -> str:
+    """A step and what came of it; the details are in `--json`."""
+    if not isinstance(item, Mapping):
+        return str(item)
+    reason = f": {item['reason']}" if item.get("reason") else ""
+    return f"{item.get('step', '?')}, {item.get('outcome', '?')}{reason}"
+
+
+def _show_operating(point: OperatingPoint, *, is_multi_label: bool) -> list[str]:
+    if point.is_plain and not is_multi_label:
+        return []
+    said = "every label from a score of 0.5" if is_multi_label else "the best score"
+    told = [f"{label} from {score:.4f}" for label, score in point.thresholds.items()]
+    order = f"; first {', '.join(point.priority)}" if point.priority else ""
+    return [f"answers     {', '.join([*told, ('else ' if told else '') + said])}{order}"]
