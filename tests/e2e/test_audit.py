@@ -154,7 +154,7 @@ def test_the_same_seed_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:
 def test_the_default_floors_and_a_bound_from_a_precision(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--precision", 0.9) == 0
+    assert run("--known-precision", 0.9) == 0
     said = capsys.readouterr()
     assert "flagged_recall>=99.5%" in said.out
     assert "as it was given" in said.out
@@ -297,10 +297,10 @@ def test_what_cannot_be_audited_is_refused_before_anything_is_written(
         ((), {"traffic": "gone.csv"}, 2, "does not exist"),
         ((), {"bundle": "other"}, 3, "do not have the same labels"),
         (("--floor", "macro_f1>=99%"), {}, 2, "cannot be audited"),
-        (("--floor", "accuracy>=99%", "--precision", 0.9), {}, 2, "flagged rows"),
-        (("--precision", 1.5), {}, 2, "--precision is no share"),
+        (("--floor", "accuracy>=99%", "--known-precision", 0.9), {}, 2, "flagged rows"),
+        (("--known-precision", 1.5), {}, 2, "--known-precision is no share"),
         (("--sample", -1), {}, 2, "--sample"),
-        (("--precision", 0.9, "--test", "x.csv"), {}, 2, "both"),
+        (("--known-precision", 0.9, "--test", "x.csv"), {}, 2, "both"),
     ]
     for words, named, code, message in refusals:
         capsys.readouterr()

@@ -34,7 +34,7 @@ def command(
     most: Annotated[
         int | None, typer.Option(help="Rows on which the two differ to label, at most.")
     ] = None,
-    precision: Annotated[
+    known_precision: Annotated[
         float | None, typer.Option(help="Lower bound of the original's precision on flags.")
     ] = None,
     test: Annotated[
@@ -80,7 +80,7 @@ def command(
         sample=sample,
         most=most,
         seed=seed,
-        precision=precision,
+        precision=known_precision,
         test=test,
         resume=resume,
     )

@@ -50,7 +50,7 @@ def find_precisions(
         UserError: a bound was given and no floor is about flagged rows.
     """
     if given is not None and not any(floor.metric == "flagged_recall" for floor in floors):
-        what = "--precision is that of flagged rows, and no floor is about them"
+        what = "--known-precision is that of flagged rows, and no floor is about them"
         raise UserError(what, do="measure it with --test, or ask for a floor on flagged_recall")
     if test is not None:
         return _measure(floors, labels, original, test, columns)

@@ -58,10 +58,10 @@ class AuditRequest:
             what = "an audit needs two models and traffic"
             raise UserError(what, expected="ORIGINAL BUNDLE --traffic F, or --labels F alone")
         if self.precision is not None and not 0 < self.precision <= 1:
-            what = "--precision is no share"
+            what = "--known-precision is no share"
             raise UserError(what, expected="above 0, at most 1", got=str(self.precision))
         if self.precision is not None and self.test is not None:
-            what = "both --precision and --test are given"
+            what = "both --known-precision and --test are given"
             raise UserError(what, do="give the bound, or the file to measure it on")
         if self.sample < 0 or (self.most is not None and self.most < 1):
             what = "--sample or --most makes no sense"
