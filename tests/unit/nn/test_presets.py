@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from tests.support.bert_vocab import small_tokenizer
-from thinfer.architecture import count_cost
+from thinfer.architecture import Architecture, LayerShape, count_cost
 from thinfer.errors import UserError
 from thinfer.nn.checkpoint import Checkpoint
-from thinfer.nn.presets import PRESETS, build_preset
+from thinfer.nn.presets import PRESETS, build_preset, draw_encoder
 
 
 def test_sizes_are_the_published_ones() -> None:
@@ -72,3 +72,17 @@ def test_what_does_not_fit_is_refused() -> None:
             build_preset(
                 "ernie-3.0-nano", tokenizer=tokenizer, labels=["a"], max_length=length, seed=0
             )
+
+
+@pytest.mark.parametrize(("layers", "part"), [(6, 1.0), (12, 24**-0.5)])
+def test_what_a_block_adds_starts_smaller_in_a_deep_encoder(layers: int, part: float) -> None:
+    layer = LayerShape(heads=2, qk_size=32, value_size=32, ffn=128)
+    shape = Architecture(
+        hidden=64, layers=(layer,) * layers, vocab=50, positions=16, type_rows=2, classes=3
+    )
+    weights = draw_encoder(shape, np.random.default_rng(0)).weights()
+    for name, value in weights.items():
+        if value.ndim != 2 or not name.startswith("layers"):
+            continue
+        adds = name.endswith(("attention.output.weight", "ffn.down.weight"))
+        assert value.std() == pytest.approx(0.02 * (part if adds else 1.0), rel=0.1), name
