@@ -128,8 +128,8 @@ def draw_encoder(shape: Architecture, rng: np.random.Generator) -> EncoderClassi
 
     In an encoder of more than six layers, what each block adds to the residual stream starts
     smaller, by the root of the number of blocks (Radford et al. 2019, GPT-2, section 2.3). Without
-    that 12 layers of width 768 stayed at chance after 180,000 titles; with it, three rounds of 6,000
-    of them give 79 %.
+    that 12 layers of width 768 stayed at chance after 180,000 titles; with it, three rounds of
+    6,000 of them give 79 %.
 
     Args:
         shape: every width.
