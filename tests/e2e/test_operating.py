@@ -105,6 +105,9 @@ def test_thresholds_slices_and_rates_are_judged_stored_and_served(
     )
     compare(ask_served(out, files["test"], 60), offline)
     evaluated, _ = run_json(capsys, "evaluate", out, "--data", files["test"])
+    # A priority alone leaves the bundle's thresholds as they are.
+    again, _ = run_json(capsys, "evaluate", out, "--data", files["test"], "--priority", fixed)
+    assert again["metrics"]["flag_rate"] == evaluated["metrics"]["flag_rate"]
     truth = read_corpus(files["test"]).labels or ()
     right = np.mean([line["label"] == label for line, label in zip(offline, truth, strict=True)])
     assert evaluated["metrics"]["accuracy"] == pytest.approx(right)

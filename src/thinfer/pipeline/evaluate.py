@@ -54,7 +54,8 @@ def evaluate(
         normal_label: the label that is no finding; a bundle's own when absent.
         threads: threads of one call.
         progress: told of the batches.
-        thresholds: `LABEL=SCORE` each, in place of a bundle's own.
+        thresholds: `LABEL=SCORE` each, in place of a bundle's own; those stay where none is given,
+            as its priority does.
         priority: labels with a threshold, separated by commas, the first that is reached wins.
 
     Returns:
@@ -70,7 +71,11 @@ def evaluate(
             point = manifest.operating
             if thresholds or priority:
                 declared = parse_operating_point(thresholds, priority, labels)
-                point = replace(point, thresholds=declared.thresholds, priority=declared.priority)
+                point = replace(
+                    point,
+                    thresholds=declared.thresholds or point.thresholds,
+                    priority=declared.priority or point.priority,
+                )
             decider = Decider(labels, point)
             part = label_corpus(corpus, labels)
             encoding = part.encode(classifier.tokenizer)
