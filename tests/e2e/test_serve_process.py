@@ -254,6 +254,17 @@ def test_a_head_that_comes_byte_by_byte_is_cut_at_the_deadline(bundle: Path, bef
                 pause.wait(0.05)
 
 
+def test_a_resting_connection_is_closed_when_its_time_is_over_and_not_before(bundle: Path) -> None:
+    environment = {"THINFER_SERVE_KEEP_ALIVE_S": "0.5", "THINFER_SERVE_HEAD_TIMEOUT_S": "0.1"}
+    with serve_process(bundle, environment=environment) as server:
+        link = server.connect()
+        for _ in range(3):
+            assert server.ask("GET", "/livez", connection=link).status == 200
+            threading.Event().wait(0.2)  # longer than a head may take
+        assert link.sock.recv(1) == b""
+        link.close()
+
+
 def test_a_slow_answer_is_not_cut_by_the_deadline_of_the_head(tmp_path: Path) -> None:
     slow = make_fake_bundle(tmp_path / "bundle", options={"latency_ms": 500}).path
     environment = {"THINFER_SERVE_HEAD_TIMEOUT_S": "0.1"}

@@ -22,7 +22,14 @@ from starlette.types import ASGIApp
 
 from thinfer.core.clock import Clock
 from thinfer.errors import ThinferError
-from thinfer.serve.listening import BACKLOG, open_listener, take_listener, url_of
+from thinfer.serve.listening import (
+    BACKLOG,
+    allow_many_connections,
+    open_listener,
+    take_listener,
+    turn_away,
+    url_of,
+)
 from thinfer.serve.peers import Peers, Place
 from thinfer.serve.protocol import build_protocol
 from thinfer.serve.service import Service
@@ -32,7 +39,7 @@ __all__ = ["run_server"]
 
 logger = logging.getLogger("thinfer.serve")
 
-KEEP_ALIVE_S = 5
+SETTLE_S = 0.05  # for handshakes on their way when the door closes
 LINGER_S = 0.2  # between the closing of the listening socket and that of its connections
 # A query may hold a long text.
 MAX_HEAD_BYTES = 256 * 1024
@@ -61,6 +68,7 @@ def run_server(
         NotReadyError: the first inference failed.
     """
     settings = service.settings
+    allow_many_connections()
     with contextlib.ExitStack() as stack:
         listeners = [
             stack.enter_context(contextlib.closing(item)) for item in _open(settings, peers)
@@ -75,7 +83,8 @@ def run_server(
             server_header=False,
             proxy_headers=False,  # nobody asks for the client's address
             backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_S,
+            # Declared as whole seconds; it goes into `call_later`, which takes parts of one.
+            timeout_keep_alive=settings.keep_alive_s,  # type: ignore[arg-type]
             timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
         )
 
@@ -160,6 +169,11 @@ async def _drain(
             await lifecycle.wait_idle()
     except TimeoutError:
         logger.warning("the time to stop is over; %d requests are lost", lifecycle.in_flight)
+    if settings.place is None:  # a shared socket belongs to the other processes, too
+        with contextlib.suppress(OSError):  # a kernel without it: some connections are reset
+            for listener in listeners:
+                turn_away(listener)
+            await asyncio.sleep(SETTLE_S)
     await _close_listeners(server, listeners)
     # A connection made in the last moment brings its request now: it gets its 503, no reset.
     await asyncio.sleep(LINGER_S)

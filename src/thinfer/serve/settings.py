@@ -36,6 +36,8 @@ class ServeSettings(BaseSettings):
         model_name: in the paths of the Open Inference Protocol; the bundle's folder when absent.
         head_timeout_s: for a request's line and headers to arrive.
         body_timeout_s: for a body to arrive.
+        keep_alive_s: a connection may rest between two requests; longer than what stands in front
+            of the service lets it rest (60 s is usual there), or requests meet a closing door.
         ready_timeout_s: for the inference that readiness makes.
         drain_notice_s: between readiness going false and the listening socket closing, at least.
         drain_timeout_s: for the requests in flight when the service is told to stop.
@@ -86,6 +88,7 @@ class ServeSettings(BaseSettings):
     model_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     head_timeout_s: float = Field(default=10.0, gt=0)
     body_timeout_s: float = Field(default=30.0, gt=0)
+    keep_alive_s: float = Field(default=75.0, gt=0)
     ready_timeout_s: float = Field(default=5.0, gt=0)
     drain_notice_s: float = Field(default=0.5, ge=0)
     drain_timeout_s: float = Field(default=30.0, gt=0)
