@@ -353,8 +353,8 @@ def _split_item(item: object) -> tuple[str, str | None]:
 
 def _to_scores(logits: Logits, function: Function) -> Logits:
     """Scores float32 `[sequences, classes]`, by the formulas of the transformers pipeline."""
-    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if len(bad):
+    if not np.isfinite(logits).all():
+        bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         what = "the engine gave no finite logits"
         raise EngineError(what, got=f"row {bad[0]}: {logits[bad[0]].tolist()}")
     if function == "none":

@@ -2,12 +2,16 @@
 
 Everything but the workers (`_work` and what it calls) runs on the event loop's thread, so no lock
 is needed. A ticket's rows may go to several engine calls, and a call may hold several tickets.
+
+A text alone, in front of an engine known to be quick, runs on the event loop itself: to wake a
+thread, and to be woken by it, would take longer than such a call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +30,8 @@ from thinfer.text.batch import Batch
 __all__ = ["BatchLimits", "BatchRun", "Batcher"]
 
 logger = logging.getLogger("thinfer.serve")
+
+_REMEMBERED = 0.2  # weight of the newest call in the mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,8 @@ class Batcher:
         clock: measures waiting and running.
         on_run: told about each engine call, on the event loop's thread.
         workers: engine calls that may run side by side, on the same weights.
+        quick_s: a text alone whose call will not take longer, by those before, runs on the event
+            loop itself; 0 for never.
     """
 
     def __init__(
@@ -72,11 +80,15 @@ class Batcher:
         clock: Clock,
         on_run: Callable[[BatchRun], None],
         workers: int = 1,
+        quick_s: float = 0.0,
     ) -> None:
         self._run, self._limits, self._clock, self._on_run = run, limits, clock, on_run
+        self._quick_s = quick_s
         self._queue = WaitingLine()
         self._running: list[list[Slice]] = []  # one list for each call that is under way
         self._waiting = 0
+        self._token_s = math.inf  # mean seconds a token of the last calls
+        self._is_planned = False
         self._inbox: queue.SimpleQueue[list[Slice] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         # Daemons: an engine call that never returns must not keep a stopping process alive.
@@ -205,7 +217,13 @@ class Batcher:
             deadline_s=deadline_s,
         )
         self._queue.append(ticket, priority)
-        self._dispatch()
+        if not self._is_planned:
+            if self._is_quick(ticket):
+                # At the end of this turn of the loop, so that what comes with it goes together.
+                self._is_planned = True
+                loop.call_soon(self._start_planned)
+            else:
+                self._dispatch()
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
@@ -219,7 +237,12 @@ class Batcher:
         permit.places -= given
         self._waiting -= given
 
-    def _dispatch(self) -> None:
+    def _start_planned(self) -> None:
+        self._is_planned = False
+        if not self._is_stopped:
+            self._dispatch(may_run_here=True)
+
+    def _dispatch(self, *, may_run_here: bool = False) -> None:
         while len(self._running) < len(self._threads) and self._queue:
             now = self._clock.monotonic()
             slices = self._take(now)
@@ -230,7 +253,16 @@ class Batcher:
                     part.ticket.taken_s = now
                 self._give_back(part.ticket.permit, len(part))
             self._running.append(slices)
+            if may_run_here and len(slices) == len(self._running) == 1 and not self._queue:
+                runs: list[BatchRun] = []
+                self._finish(slices, self._run_slices(slices, runs), runs)
+                return
             self._inbox.put(slices)
+
+    def _is_quick(self, ticket: Ticket) -> bool:
+        """Whether it is one text, and the engine is free and will have answered it at once."""
+        expected_s = self._token_s * ticket.lengths[0]
+        return len(ticket.lengths) == 1 and not self._running and expected_s <= self._quick_s
 
     def _take(self, now: float) -> list[Slice]:
         """Take rows in order until the token budget or the text limit; at least one row in time."""
@@ -274,11 +306,11 @@ class Batcher:
     ) -> list[Logits | ThinferError]:
         """Run them together; where that fails, each alone, so that only the culprit fails."""
         result = self._run_once(slices, runs)
+        if len(slices) == 1:
+            return [result]
         if not isinstance(result, ThinferError):
             ends = np.cumsum([len(part) for part in slices])
             return list(np.split(result, ends[:-1]))
-        if len(slices) == 1:
-            return [result]
         return [self._run_once([part], runs) for part in slices]
 
     def _run_once(self, slices: Sequence[Slice], runs: list[BatchRun]) -> Logits | ThinferError:
@@ -321,8 +353,15 @@ class Batcher:
                 self._queue.remove(part.ticket)
         self._running.remove(slices)
         for run in runs:
+            self._note_speed(run)
             self._on_run(run)
         self._dispatch()
+
+    def _note_speed(self, run: BatchRun) -> None:
+        found = run.seconds / run.tokens
+        if math.isinf(self._token_s):
+            self._token_s = found
+        self._token_s += _REMEMBERED * (found - self._token_s)
 
     def _fail_all(self) -> None:
         if not self._is_stopping:

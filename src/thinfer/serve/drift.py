@@ -171,7 +171,7 @@ class _Window:
         self._pending, self._pending_texts = [], 0
         facts = read_facts(
             np.concatenate(logits),
-            lengths=np.concatenate([np.diff(row) for row in offsets]),
+            lengths=np.concatenate([row[1:] - row[:-1] for row in offsets]),
             unknown=np.concatenate(unknown),
             decider=self._decider,
         )

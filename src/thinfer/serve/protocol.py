@@ -1,13 +1,14 @@
-"""uvicorn's HTTP protocol with two limits for a request's head, which uvicorn itself has not.
+"""uvicorn's HTTP protocol, with two limits for a request's head and one packet for an answer.
 
-Without the first a client that sends one byte now and then holds its connection for ever; without
-the second one that sends headers without end fills the memory.
+Without the first limit a client that sends one byte now and then holds its connection for ever;
+without the second one that sends headers without end fills the memory. uvicorn writes an answer's
+head and body apart: two system calls here, and a client that wakes up twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,6 +21,38 @@ _TOO_LARGE = (
 )
 
 
+class Gathering:
+    """A transport that sends together what is written in one turn of the event loop.
+
+    Args:
+        transport: the connection's own; everything but writing and closing is its affair.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._parts: list[bytes] = []
+        self._call_soon = asyncio.get_running_loop().call_soon
+
+    def write(self, data: bytes) -> None:
+        """Send with the next turn of the loop."""
+        if not self._parts:
+            self._call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what was written, then close."""
+        self._send()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
+        return getattr(self._transport, name)
+
+    def _send(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
+
+
 class PunctualProtocol(HttpToolsProtocol):
     """Counts time and bytes while no request is being answered, but one is on its way."""
 
@@ -30,7 +63,7 @@ class PunctualProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Start the deadline of the first head."""
-        super().connection_made(transport)
+        super().connection_made(Gathering(transport))  # type: ignore[arg-type]  # it is like one
         self._watch()
 
     def on_message_begin(self) -> None:

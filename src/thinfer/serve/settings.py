@@ -30,6 +30,8 @@ class ServeSettings(BaseSettings):
         max_queue: texts that may wait for the engine; more are answered with 429.
         max_batch_tokens: tokens of one engine call.
         max_batch_texts: texts of one engine call.
+        quick_ms: a text alone whose engine call will not take longer, by the calls before, runs on
+            the event loop and not on a worker's thread; 0 for never.
         max_body_bytes: of a request's body; more is answered with 413.
         max_windows: of one text that is read in windows; a longer text is answered with 413.
         window_overlap: share of a window that its neighbour reads too, at least.
@@ -82,6 +84,7 @@ class ServeSettings(BaseSettings):
     max_queue: int = Field(default=512, ge=1)
     max_batch_tokens: int = Field(default=4096, ge=1)
     max_batch_texts: int = Field(default=64, ge=1)
+    quick_ms: float = Field(default=1.0, ge=0, le=20)
     max_body_bytes: int = Field(default=8 * MIB, ge=1)
     max_windows: int = Field(default=64, ge=1)
     window_overlap: float = Field(default=0.25, ge=0.0, le=0.9)

@@ -46,6 +46,7 @@ def build_service(
             clock=clock,
             on_run=metrics.observe_run,
             workers=settings.engine_workers,
+            quick_s=settings.quick_ms / 1e3,
         )
         return Version(opened, batcher)
 

@@ -37,8 +37,8 @@ class Batch:
             and len(self.offsets) > 0
             and self.offsets[0] == 0
             and self.offsets[-1] == len(self.ids)
-            and bool(np.all(np.diff(self.offsets) >= 0))
-            and {self.ids.dtype, self.type_ids.dtype, self.offsets.dtype} == {np.dtype(np.int64)}
+            and bool((self.lengths >= 0).all())
+            and self.ids.dtype == self.type_ids.dtype == self.offsets.dtype == np.int64
         )
         if not good:
             what = "the arrays of a batch do not fit together"
@@ -82,7 +82,8 @@ class Batch:
     @property
     def lengths(self) -> Ids:
         """Tokens of each sequence, int64 `[sequences]`."""
-        return np.diff(self.offsets)
+        # `np.diff` takes ten times as long, and a request asks for them three times.
+        return self.offsets[1:] - self.offsets[:-1]
 
     def select(self, rows: Sequence[int] | Ids) -> Batch:
         """Give the batch of some sequences, in the order asked for.

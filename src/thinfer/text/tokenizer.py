@@ -33,6 +33,17 @@ DEFAULT_MAX_LENGTH = 512
 _FEW_TEXTS = 64
 
 
+def _fix(values: Ids | NDArray[np.bool_]) -> NDArray[Any]:
+    values.setflags(write=False)
+    return values
+
+
+# What is true of nearly every single text, made once: an array costs as much as a word's token.
+_WHOLE = _fix(np.zeros(1, dtype=np.bool_))
+_NONE = _fix(np.zeros(1, dtype=np.int64))
+_ONE = _fix(np.ones(1, dtype=np.int64))
+
+
 class Tokenizer:
     """Texts to token ids, equal to the fast tokenizers of `transformers`.
 
@@ -268,11 +279,11 @@ class Tokenizer:
         offsets = np.array([0, size], dtype=np.int64)
         unknown = bare.count(self.unk_id) + (*first, *last).count(self.unk_id)
         return Encoding(
-            batch=Batch(ids, np.zeros_like(ids), offsets),
-            truncated=np.zeros(1, dtype=np.bool_),
-            unknown=np.array([unknown], dtype=np.int64),
+            batch=Batch(ids, np.zeros(size, dtype=np.int64), offsets),
+            truncated=_WHOLE,
+            unknown=np.array([unknown], dtype=np.int64) if unknown else _NONE,
             totals=offsets[1:],
-            windows=np.ones(1, dtype=np.int64),
+            windows=_ONE,
             long_text=long_text,
         )
 

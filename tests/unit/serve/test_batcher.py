@@ -57,6 +57,7 @@ def with_batcher(
     max_batch_tokens: int = 100,
     max_batch_texts: int = 100,
     workers: int = 1,
+    quick_s: float = 0.0,
 ) -> None:
     async def main() -> None:
         runs: list[BatchRun] = []
@@ -66,7 +67,12 @@ def with_batcher(
             max_batch_texts=max_batch_texts,
         )
         batcher = Batcher(
-            engine.run, limits, clock=engine.clock, on_run=runs.append, workers=workers
+            engine.run,
+            limits,
+            clock=engine.clock,
+            on_run=runs.append,
+            workers=workers,
+            quick_s=quick_s,
         )
         batcher.start()
         try:
@@ -109,6 +115,69 @@ def test_a_text_on_an_idle_engine_waits_for_nothing_but_the_engine() -> None:
         assert [run.texts for run in runs] == [1, 1, 1]
 
     with_batcher(engine, work)
+
+
+def test_a_text_alone_runs_on_the_event_loop_while_the_engine_is_quick() -> None:
+    engine = Engine()
+    engine.cost_s = 0.003  # of three tokens: 1 ms each
+    threads: list[bool] = []
+    here = threading.get_ident()
+    engine.before = lambda batch: threads.append(threading.get_ident() == here)
+
+    async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
+        assert await ask(batcher, rows([1, 2, 3])) == [[1, 3]]  # nothing is known of the engine
+        assert await ask(batcher, rows([4, 5, 6])) == [[4, 3]]
+        assert await ask(batcher, rows([7] * 5)) == [[7, 5]]  # by the calls before 5 ms
+        assert threads == [False, True, False]
+        assert len(runs) == 3
+        assert batcher.waiting == 0
+
+    with_batcher(engine, work, quick_s=0.004)
+
+
+def test_what_comes_together_or_as_a_list_leaves_the_event_loop_alone() -> None:
+    engine = Engine()
+    threads: list[bool] = []
+    here = threading.get_ident()
+    engine.before = lambda batch: threads.append(threading.get_ident() == here)
+
+    async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
+        await ask(batcher, rows([1]))
+        await asyncio.gather(ask(batcher, rows([2])), ask(batcher, rows([3])))
+        await ask(batcher, rows([4], [5]))
+        assert engine.calls == [[1], [1, 1], [1, 1]]
+        assert threads == [False] * 3
+
+    with_batcher(engine, work, quick_s=1.0)
+
+
+def test_an_engine_that_becomes_slow_leaves_the_event_loop_until_it_is_quick_again() -> None:
+    engine = Engine()
+    threads: list[bool] = []
+    here = threading.get_ident()
+    engine.before = lambda batch: threads.append(threading.get_ident() == here)
+
+    async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
+        await ask(batcher, rows([1]))
+        for engine.cost_s in (0.1, 0.1, 0.0):
+            await ask(batcher, rows([1]))
+        assert threads == [False, True, False, False]
+        for _ in range(20):
+            await ask(batcher, rows([1]))
+        assert threads[-1]
+
+    with_batcher(engine, work, quick_s=0.001)
+
+
+def test_a_poisoned_text_on_the_event_loop_fails_alone() -> None:
+    async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
+        await ask(batcher, rows([1]))
+        with pytest.raises(EngineError):
+            await ask(batcher, rows([POISON]))
+        assert await ask(batcher, rows([2])) == [[2, 1]]
+        assert batcher.is_alive
+
+    with_batcher(Engine(), work, quick_s=1.0)
 
 
 def test_what_waits_while_the_engine_works_is_the_next_batch() -> None:
