@@ -18,16 +18,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-
 from thinfer.core.clock import Clock
-from thinfer.errors import EngineError, OverloadError, ThinferError
+from thinfer.errors import OverloadError, ThinferError
+from thinfer.serve.calling import BatchRun, EngineCaller
 from thinfer.serve.errors import LateError, TooManyTextsError, WorkerStoppedError
 from thinfer.serve.ticket import Logits, Permit, Slice, Ticket
 from thinfer.serve.waiting import Priority, WaitingLine
 from thinfer.text.batch import Batch
 
-__all__ = ["BatchLimits", "BatchRun", "Batcher"]
+__all__ = ["BatchLimits", "Batcher"]
 
 logger = logging.getLogger("thinfer.serve")
 
@@ -47,16 +46,6 @@ class BatchLimits:
     max_queue: int
     max_batch_tokens: int
     max_batch_texts: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRun:
-    """One engine call, as told to the metrics: size, duration and whether it failed."""
-
-    texts: int
-    tokens: int
-    seconds: float
-    is_failed: bool
 
 
 class Batcher:
@@ -82,7 +71,8 @@ class Batcher:
         workers: int = 1,
         quick_s: float = 0.0,
     ) -> None:
-        self._run, self._limits, self._clock, self._on_run = run, limits, clock, on_run
+        self._limits, self._clock, self._on_run = limits, clock, on_run
+        self._caller = EngineCaller(run, clock)
         self._quick_s = quick_s
         self._queue = WaitingLine()
         self._running: list[list[Slice]] = []  # one list for each call that is under way
@@ -255,7 +245,7 @@ class Batcher:
             self._running.append(slices)
             if may_run_here and len(slices) == len(self._running) == 1 and not self._queue:
                 runs: list[BatchRun] = []
-                self._finish(slices, self._run_slices(slices, runs), runs)
+                self._finish(slices, self._caller.run(slices, runs), runs)
                 return
             self._inbox.put(slices)
 
@@ -295,47 +285,11 @@ class Batcher:
         try:
             while (slices := self._inbox.get()) is not None:
                 runs: list[BatchRun] = []
-                results = self._run_slices(slices, runs)
+                results = self._caller.run(slices, runs)
                 loop.call_soon_threadsafe(self._finish, slices, results, runs)
         finally:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._fail_all)
-
-    def _run_slices(
-        self, slices: Sequence[Slice], runs: list[BatchRun]
-    ) -> list[Logits | ThinferError]:
-        """Run them together; where that fails, each alone, so that only the culprit fails."""
-        result = self._run_once(slices, runs)
-        if len(slices) == 1:
-            return [result]
-        if not isinstance(result, ThinferError):
-            ends = np.cumsum([len(part) for part in slices])
-            return list(np.split(result, ends[:-1]))
-        return [self._run_once([part], runs) for part in slices]
-
-    def _run_once(self, slices: Sequence[Slice], runs: list[BatchRun]) -> Logits | ThinferError:
-        parts = [part.batch for part in slices]
-        batch = parts[0] if len(parts) == 1 else Batch.concatenate(parts)
-        started = self._clock.monotonic()
-        result: Logits | ThinferError
-        try:
-            result = self._run(batch)
-        except ThinferError as error:
-            result = error
-        except Exception as error:  # one of the two places: fails its own batch, never the loop
-            what = "the engine failed on this text"
-            result = EngineError(what, got=type(error).__name__)
-            result.__cause__ = error
-        else:
-            if len(result) != len(batch) or not np.isfinite(result).all():
-                what = "the engine gave no usable logits"
-                result = EngineError(what, expected="one finite row a text")
-        seconds = self._clock.monotonic() - started
-        is_failed = isinstance(result, ThinferError)
-        runs.append(
-            BatchRun(texts=len(batch), tokens=len(batch.ids), seconds=seconds, is_failed=is_failed)
-        )
-        return result
 
     def _finish(
         self,

@@ -15,7 +15,7 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
-from thinfer.serve.batcher import BatchRun
+from thinfer.serve.calling import BatchRun
 from thinfer.serve.rowstore import RowStore
 
 __all__ = ["METRICS_TYPE", "Metrics"]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from thinfer.core.clock import ManualClock
 from thinfer.errors import EngineError, OverloadError, ThinferError
-from thinfer.serve.batcher import Batcher, BatchLimits, BatchRun
+from thinfer.serve.batcher import Batcher, BatchLimits
+from thinfer.serve.calling import BatchRun
 from thinfer.serve.errors import LateError, TooManyTextsError, WorkerStoppedError
 from thinfer.serve.ticket import Permit
 from thinfer.serve.waiting import Priority
