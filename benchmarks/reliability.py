@@ -1,4 +1,4 @@
-"""The reliability list with figures: stops, swaps, damaged bundles, overload, memory.
+"""The reliability list with figures: stops, swaps, damaged bundles, overload, memory, faults.
 
 Everything runs against `thinfer serve` in a process of its own, over sockets. Each part injects a
 fault many times and counts what went wrong; a part that finds a fault says so in its figures.
@@ -15,76 +15,34 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from benchmarks.compress_sets import bundle_of
+from benchmarks import faults
+from benchmarks.clouds import measure_cloud
 from benchmarks.damage import list_harms
-from benchmarks.launch import Service, start_thinfer
-from benchmarks.record import run_tool, save
-from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
+from benchmarks.ground import Ground, ask
+from benchmarks.launch import Service
+from benchmarks.odd_requests import measure_requests
+from benchmarks.record import save
+from benchmarks.settings import make_parser, say, to_settings
 from thinfer.bench.arrivals import draw_due_times
 from thinfer.bench.load import LoadPlan, run_closed_loop, run_open_loop
 from thinfer.classifier import Classifier
 from thinfer.core.clock import SystemClock
 
-PARTS = ("stops", "swaps", "damage", "overload", "overload_slow", "soak")
-_KEY = "key-of-the-reliability-benchmark"
+PARTS = (
+    *("stops", "swaps", "damage", "overload", "overload_slow", "soak"),
+    *("strange", "split", "kills", "cloud", "requests", "counters", "tokenizers"),
+)
 _CALLERS = 4
 
 
-class _Ground:
-    """What all parts need: two bundles with different answers, texts, a key."""
-
-    def __init__(self, settings: Settings, item: RealSet, folder: Path) -> None:
-        self.settings, self.folder = settings, folder
-        self.texts = settings.corpus(item, "test", most=500).texts
-        self.key = folder / "admin.key"
-        self.key.write_text(_KEY)
-        teacher = settings.teacher(item)
-        small = bundle_of(settings, item, "all")
-        self.first = folder / "first"
-        shutil.copytree(small, self.first)
-        self.second = folder / "second"
-        # Not pruned, so other answers; INT8, or a swap back to it would be refused as too slow.
-        words = ("pack", teacher, "--out", self.second, "--precision", "int8")
-        run_tool(*words, "--engine", "native")
-        self.slow = folder / "slow"
-        words = ("pack", teacher, "--out", self.slow, "--precision", "fp32")
-        run_tool(*words, "--engine", "onnxruntime")
-
-    @contextmanager
-    def serving(self, bundle: Path) -> Iterator[Service]:
-        """Run the service with its admin routes on."""
-        options = ("--admin-key-file", str(self.key))
-        with start_thinfer(bundle, threads=self.settings.threads, options=options) as service:
-            yield service
-
-    def plan(self, service: Service, *, connections: int, seconds: float) -> LoadPlan:
-        """Give a plan that sends the real texts."""
-        return LoadPlan(
-            host="127.0.0.1",
-            port=service.port,
-            path="/check",
-            bodies=tuple(json.dumps({"content": text}).encode() for text in self.texts),
-            connections=connections,
-            requests=1_000_000,
-            seconds=seconds,
-        )
-
-    def find_capacity(self, service: Service, *, seconds: float) -> float:
-        """Measure requests a second in a closed loop."""
-        plan = self.plan(service, connections=16, seconds=seconds)
-        asyncio.run(run_closed_loop(plan, clock=SystemClock()))  # warm
-        return asyncio.run(run_closed_loop(plan, clock=SystemClock())).requests_per_second
-
-
-def measure_stops(ground: _Ground, *, repeats: int) -> dict[str, Any]:
+def measure_stops(ground: Ground, *, repeats: int) -> dict[str, Any]:
     """Stop the service under open-loop load; count what was accepted and not answered."""
     statuses: Counter[str] = Counter()
     errors: Counter[str] = Counter()
@@ -122,7 +80,7 @@ def measure_stops(ground: _Ground, *, repeats: int) -> dict[str, Any]:
     }
 
 
-def measure_swaps(ground: _Ground, *, repeats: int) -> dict[str, Any]:
+def measure_swaps(ground: Ground, *, repeats: int) -> dict[str, Any]:
     """Swap between two bundles while callers ask; each answer must be its version's own."""
     texts = ground.texts[:100]
     expected: dict[str, list[str]] = {}
@@ -144,7 +102,7 @@ def measure_swaps(ground: _Ground, *, repeats: int) -> dict[str, Any]:
         sizes, seconds = [], []
         for number in range(repeats):
             bundle = (ground.second, ground.first)[number % 2]
-            status, body = _ask(service, "POST", "/admin/versions", {"bundle": str(bundle)})
+            status, body = ask(service, "POST", "/admin/versions", {"bundle": str(bundle)})
             found["swap " + str(status)] += 1
             seconds.append(body.get("seconds", float("nan")))
             sizes.append(service.rss_bytes())
@@ -190,14 +148,14 @@ def _call(
     link.close()
 
 
-def measure_damage(ground: _Ground, *, repeats: int) -> dict[str, Any]:
+def measure_damage(ground: Ground, *, repeats: int) -> dict[str, Any]:
     """Offer damaged bundles; each must be refused, and the present version must answer on."""
     rng = np.random.default_rng(ground.settings.seed)
     found: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     text = ground.texts[0]
     with ground.serving(ground.first) as service:
-        before = _ask(service, "POST", "/check", {"content": text})
+        before = ask(service, "POST", "/check", {"content": text})
         start = service.rss_bytes()
         place = ground.folder / "damaged"
         for number in range(repeats):
@@ -207,11 +165,11 @@ def measure_damage(ground: _Ground, *, repeats: int) -> dict[str, Any]:
             # Links to the whole files, and a copy of the one that is harmed, made by the harm.
             shutil.copytree(ground.first, place, copy_function=_link)
             harms[kind](place, rng)
-            status, body = _ask(service, "POST", "/admin/versions", {"bundle": str(place)})
+            status, body = ask(service, "POST", "/admin/versions", {"bundle": str(place)})
             kinds[kind] += 1
             found[f"{status} {body.get('error_type', 'taken')}"] += 1
             if number % 50 == 0:
-                same = _ask(service, "POST", "/check", {"content": text}) == before
+                same = ask(service, "POST", "/check", {"content": text}) == before
                 found["old answers on" if same else "old answers otherwise"] += 1
         return {
             "repeats": repeats,
@@ -221,7 +179,7 @@ def measure_damage(ground: _Ground, *, repeats: int) -> dict[str, Any]:
         }
 
 
-def measure_overload(ground: _Ground, bundle: Path, *, seconds: float) -> dict[str, Any]:
+def measure_overload(ground: Ground, bundle: Path, *, seconds: float) -> dict[str, Any]:
     """Ask three times as much as the service can answer; good answers must not become fewer.
 
     On few cores the generator takes some of them away from a fast service; a slow one is measured
@@ -253,12 +211,12 @@ def measure_overload(ground: _Ground, bundle: Path, *, seconds: float) -> dict[s
 def _time_recovery(service: Service, text: str) -> float:
     """Seconds until a single request is answered with 200 again."""
     started = time.perf_counter()
-    while _ask(service, "POST", "/check", {"content": text})[0] != http.client.OK:
+    while ask(service, "POST", "/check", {"content": text})[0] != http.client.OK:
         time.sleep(0.01)
     return time.perf_counter() - started
 
 
-def measure_soak(ground: _Ground, *, requests: int) -> dict[str, Any]:
+def measure_soak(ground: Ground, *, requests: int) -> dict[str, Any]:
     """Send texts of random length, and watch the memory."""
     rng = np.random.default_rng(ground.settings.seed)
     characters = "".join(ground.texts)
@@ -292,18 +250,6 @@ def _link(source: str, target: str) -> None:
     Path(target).hardlink_to(source)
 
 
-def _ask(service: Service, method: str, path: str, body: object) -> tuple[int, dict[str, Any]]:
-    link = http.client.HTTPConnection("127.0.0.1", service.port, timeout=120)
-    headers = {"authorization": f"Bearer {_KEY}", "content-type": "application/json"}
-    try:
-        link.request(method, path, json.dumps(body), headers)
-        response = link.getresponse()
-        found: dict[str, Any] = json.loads(response.read())
-        return response.status, found
-    finally:
-        link.close()
-
-
 def main() -> None:
     """Run it on one set whose data, teacher and bundle are here."""
     parser = make_parser(__doc__)
@@ -314,7 +260,7 @@ def main() -> None:
     share = 1.0 if settings.limit is None else 0.01  # a trial
     item = settings.present()[0]
     with tempfile.TemporaryDirectory(prefix="thinfer-") as root:
-        ground = _Ground(settings, item, Path(root))
+        ground = Ground(settings, item, Path(root))
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "stops": lambda: measure_stops(ground, repeats=max(1, int(20 * share))),
             "swaps": lambda: measure_swaps(ground, repeats=max(2, int(200 * share))),
@@ -322,6 +268,15 @@ def main() -> None:
             "overload": lambda: measure_overload(ground, ground.first, seconds=60 * share),
             "overload_slow": lambda: measure_overload(ground, ground.slow, seconds=60 * share),
             "soak": lambda: measure_soak(ground, requests=max(20, int(100_000 * share))),
+            "strange": lambda: faults.measure_strange(ground, repeats=max(1, int(50 * share))),
+            "split": lambda: faults.measure_split(ground, keys=max(20, int(2_000 * share))),
+            "kills": lambda: faults.measure_kills(ground, repeats=max(1, int(20 * share))),
+            "cloud": lambda: measure_cloud(ground, requests=max(10, int(500 * share))),
+            "requests": lambda: measure_requests(ground, repeats=max(60, int(20_000 * share))),
+            "counters": lambda: faults.measure_counters(ground, repeats=100),
+            "tokenizers": lambda: faults.measure_tokenizers(
+                ground, texts=max(10, int(2_000 * share))
+            ),
         }
         for name in arguments.parts.split(","):
             say(f"reliability: {name}")

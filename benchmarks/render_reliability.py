@@ -14,6 +14,10 @@ def render_reliability(results: Body) -> list[str]:
     return [facts(results), table(head, rows)]
 
 
+def _counts(found: Body) -> str:
+    return ", ".join(f"{name}: {count:,}" for name, count in sorted(found.items()))
+
+
 def _stops(body: Body) -> tuple[str, ...]:
     statuses = ", ".join(f"{count:,} × {status}" for status, count in body["answered"].items())
     exits = ", ".join(f"{count} × {code}" for code, count in body["exit_codes"].items())
@@ -28,7 +32,7 @@ def _stops(body: Body) -> tuple[str, ...]:
 
 
 def _swaps(body: Body) -> tuple[str, ...]:
-    found = ", ".join(f"{name}: {count:,}" for name, count in sorted(body["found"].items()))
+    found = _counts(body["found"])
     growth = body["rss_at_end_bytes"] / body["rss_after_20_bytes"] - 1
     return (
         f"hot swap under the load of {body['callers']} callers",
@@ -39,7 +43,7 @@ def _swaps(body: Body) -> tuple[str, ...]:
 
 
 def _damage(body: Body) -> tuple[str, ...]:
-    found = ", ".join(f"{name}: {count:,}" for name, count in sorted(body["found"].items()))
+    found = _counts(body["found"])
     return (
         f"a damaged bundle is offered ({', '.join(body['kinds'])})",
         number(body["repeats"]),
@@ -74,6 +78,81 @@ def _soak(body: Body) -> tuple[str, ...]:
     )
 
 
+def _strange(body: Body) -> tuple[str, ...]:
+    return (
+        "a whole bundle is offered whose golden set tells other answers, or that is slower than "
+        "allowed",
+        number(body["repeats"]),
+        "all refused, the old one answers on",
+        _counts(body["found"]),
+    )
+
+
+def _split(body: Body) -> tuple[str, ...]:
+    return (
+        f"{percent(body['asked_share'])} of {body['keys']:,} keys go to a second version, then "
+        f"it sees {body['shadowed']:,} texts as a shadow",
+        number(body["requests"]),
+        "share as asked (chi-square under 3.84), keys stay, counters add up, no answer changed",
+        f"{percent(body['share_of_keys'])} of the keys, chi-square {body['chi_square']:.2f}; "
+        f"{body['keys_that_moved']} keys moved; counters off by {body['counters_differ_by']:.0f}; "
+        f"{body['answers_changed_by_a_shadow']} answers changed",
+    )
+
+
+def _kills(body: Body) -> tuple[str, ...]:
+    return (
+        "one of two worker processes is killed (SIGKILL) under the load of a caller",
+        number(body["repeats"]),
+        "another takes its place; only requests in its hands are lost",
+        f"{_counts(body['found'])}; replaced after {body['median_s']:.2f} s (median), "
+        f"{body['longest_s']:.2f} s at most",
+    )
+
+
+def _cloud(body: Body) -> tuple[str, ...]:
+    found = "; ".join(
+        f"{name}: {_counts(item['statuses'])}, {item['degraded']} marked, slowest "
+        f"{item['slowest_s']:.2f} s"
+        for name, item in body["kinds"].items()
+    )
+    return (
+        "the bigger model of a cascade is away, silent, full or wrong",
+        f"{body['requests']:,} each",
+        f"200 within {body['timeout_s']:.0f} s and the small model's own time, marked `degraded`",
+        found,
+    )
+
+
+def _requests(body: Body) -> tuple[str, ...]:
+    failed = ", ".join(body["failed"]) or "none"
+    on = "answers on" if body["answers_on"] else "answers otherwise"
+    return (
+        "damaged requests (bytes, lengths, types, depth, headers) on six routes",
+        number(body["repeats"]),
+        "no 5xx",
+        f"{_counts(body['found'])}; 5xx: {failed}; {on}",
+    )
+
+
+def _counters(body: Body) -> tuple[str, ...]:
+    return (
+        "requests of known fates",
+        number(body["repeats"]),
+        "every counter exact, at every look",
+        f"{_counts(body['sent'])}; {body['counters_that_differ']} counters differ",
+    )
+
+
+def _tokenizers(body: Body) -> tuple[str, ...]:
+    return (
+        f"{body['threads']} threads on one tokenizer",
+        number(body["texts"]),
+        "each gets its own answer",
+        _counts(body["found"]),
+    )
+
+
 _ROWS = {
     "stops": _stops,
     "swaps": _swaps,
@@ -81,4 +160,11 @@ _ROWS = {
     "overload": _overload,
     "overload_slow": _overload,
     "soak": _soak,
+    "strange": _strange,
+    "split": _split,
+    "kills": _kills,
+    "cloud": _cloud,
+    "requests": _requests,
+    "counters": _counters,
+    "tokenizers": _tokenizers,
 }
