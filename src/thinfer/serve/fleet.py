@@ -324,6 +324,9 @@ class Fleet:
     def _tell_metrics(self) -> None:
         for version in self.router.loaded.values():
             info = version.classifier.engine.info
-            share = self.router.split.get(version.name, 0.0)
-            self._metrics.version.labels(version.name, info.name, info.precision).set(1)
-            self._metrics.share.labels(version.name).set(share)
+            self._metrics.show_version(
+                version.name,
+                engine=info.name,
+                precision=info.precision,
+                share=self.router.split.get(version.name, 0.0),
+            )

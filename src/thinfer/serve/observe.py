@@ -66,6 +66,7 @@ class Metrics:
         self.gate = counter("gate", "Texts that a gate saw", ("outcome",))
         self.cascade = counter("cascade", "Texts answered under a cascade", ("outcome",))
         self.cascade_seconds = histogram("cascade_seconds", "Asking the bigger model", SECONDS)
+        self._gone: set[str] = set()
         self._queue = Gauge("thinfer_queue_depth", "Texts waiting", registry=registry)
         self._add_versions()
 
@@ -149,8 +150,21 @@ class Metrics:
         """Show the figures of another part of the service, at each scrape."""
         self._registry.register(collector)
 
+    def show_version(self, version: str, *, engine: str, precision: str, share: float) -> None:
+        """Show a version that is loaded, and its share of the traffic."""
+        self._gone.discard(version)
+        self.version.labels(version, engine, precision).set(1)
+        self.share.labels(version).set(share)
+
     def forget(self, version: str) -> None:
-        """Drop the series of a version that is not loaded any more."""
+        """Drop the series of a version that is not loaded any more, and those that still come.
+
+        The last requests that it answered are counted after it has gone.
+        """
+        self._gone.add(version)
+        self._drop(version)
+
+    def _drop(self, version: str) -> None:
         for family in (
             self.version,
             self.share,
@@ -165,4 +179,6 @@ class Metrics:
 
     def render(self) -> bytes:
         """Give the Prometheus text form."""
+        for version in self._gone:
+            self._drop(version)
         return generate_latest(self._registry)
