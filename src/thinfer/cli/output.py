@@ -19,10 +19,13 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichBars
 
+from thinfer.core.clock import Clock, SystemClock
 from thinfer.core.codec import to_json
 from thinfer.core.progress import Progress, SilentProgress
 
 __all__ = ["Output", "RichProgress", "encode_json", "format_table", "say_error"]
+
+_LINE_EVERY_S = 60.0  # where no bar can be drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +104,15 @@ def _cell(value: object) -> str:
 
 
 class RichProgress:
-    """Bars with the time left on a terminal; one plain line for each task elsewhere.
+    """Bars with the time left on a terminal; plain lines elsewhere, one a minute for long tasks.
 
     Args:
         console: where to draw; stderr when absent.
+        clock: measures how long a task takes.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._console = console or Console(stderr=True, highlight=False)
         self._bars: RichBars | None = None
         self._open = 0
@@ -117,7 +122,7 @@ class RichProgress:
         """Open a bar of `total` steps; the value given advances it by so many steps."""
         if not self._console.is_terminal:
             self.note(f"{label} …")
-            yield lambda steps: None
+            yield self._make_lines(label, total)
             return
         bars = self._start()
         task = bars.add_task(label, total=total)
@@ -130,6 +135,22 @@ class RichProgress:
     def note(self, text: str) -> None:
         """Tell one line that outlives the bars."""
         self._console.print(text, markup=False, soft_wrap=True)
+
+    def _make_lines(self, label: str, total: int) -> Callable[[int], None]:
+        """Give what tells, now and then, how far a task is."""
+        started = told = self._clock.monotonic()
+        done = 0
+
+        def advance(steps: int) -> None:
+            nonlocal done, told
+            done += steps
+            now = self._clock.monotonic()
+            if now - told >= _LINE_EVERY_S and 0 < done < total:
+                told = now
+                minutes = (now - started) / done * (total - done) / 60
+                self.note(f"{label}: {done} of {total}, about {minutes:.0f} min left")
+
+        return advance
 
     def _start(self) -> RichBars:
         if self._bars is None:

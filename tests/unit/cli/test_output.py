@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from thinfer.cli.output import Output, RichProgress, encode_json, format_table
+from thinfer.core.clock import ManualClock
 
 
 def test_a_result_is_json_or_for_people(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +28,22 @@ def test_notes_and_tasks_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> Non
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "a [b] note\nwork …\n"
+
+
+def test_a_long_task_tells_each_minute_how_far_it_is() -> None:
+    stream, clock = io.StringIO(), ManualClock()
+    progress = RichProgress(Console(file=stream, width=100), clock=clock)
+    with progress.task("epoch 1 of 2", 10) as advance:
+        for _ in range(10):
+            clock.advance(40.0)
+            advance(1)
+    assert stream.getvalue().splitlines() == [
+        "epoch 1 of 2 …",
+        "epoch 1 of 2: 2 of 10, about 5 min left",
+        "epoch 1 of 2: 4 of 10, about 4 min left",
+        "epoch 1 of 2: 6 of 10, about 3 min left",
+        "epoch 1 of 2: 8 of 10, about 1 min left",
+    ]
 
 
 def test_bars_are_drawn_on_a_terminal_and_end_with_the_work() -> None:
