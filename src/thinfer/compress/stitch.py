@@ -16,9 +16,9 @@ from torch.nn import functional
 from thinfer.architecture import PruningMask
 from thinfer.compress.headsize import HeadOption
 from thinfer.compress.ladder import Ladders
+from thinfer.compress.nested import NestedFit
 from thinfer.compress.resize import resize_layer, sized_architecture
 from thinfer.compress.state import State, Weights
-from thinfer.compress.surgeon import fit_columns
 from thinfer.compress.surgery import cut_architecture, cut_weights
 from thinfer.compress.walk import Packed, classify, embed, list_blocks, run_blocks
 from thinfer.errors import DataError
@@ -50,6 +50,7 @@ class Stitcher:
         self._ladders = ladders
         self._packed = packed
         self._projections: dict[tuple[int, int | HeadOption], Weights] = {}
+        self._fits: dict[int, NestedFit] = {}
         self._wanted = self._log_scores(state.module())
 
     def judge(self, widths: Sequence[int], sizes: Mapping[int, HeadOption] | None = None) -> float:
@@ -123,8 +124,11 @@ class Stitcher:
         bias = self._state.weights[f"{name}.bias"].astype(np.float64)
         size = weight.shape[1] // len(ladder.order)
         keep = np.repeat(ladder.keep(width), size)
-        matrix = moments.matrix.astype(np.float64)
-        small = fit_columns(weight, matrix, keep) if width else np.zeros((len(weight), 0))
+        if index not in self._fits:
+            lasting = ladder.order[::-1, None] * size + np.arange(size)
+            matrix = moments.matrix.astype(np.float64)
+            self._fits[index] = NestedFit(weight, matrix, lasting.ravel())
+        small = self._fits[index].fit(width * size)
         bias = bias + weight @ moments.mean - small @ moments.mean[keep]
         repaired = {f"{name}.bias": bias.astype(np.float32)}
         if width:
