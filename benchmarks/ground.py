@@ -42,9 +42,9 @@ class Ground:
         run_tool(*words, "--engine", "onnxruntime")
 
     @contextmanager
-    def serving(self, bundle: Path) -> Iterator[Service]:
+    def serving(self, bundle: Path, *, workers: int = 1) -> Iterator[Service]:
         """Run the service with its admin routes on."""
-        options = ("--admin-key-file", str(self.key))
+        options = ("--admin-key-file", str(self.key), "--workers", str(workers))
         with start_thinfer(bundle, threads=self.settings.threads, options=options) as service:
             yield service
 

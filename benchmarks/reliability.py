@@ -36,19 +36,19 @@ from thinfer.classifier import Classifier
 from thinfer.core.clock import SystemClock
 
 PARTS = (
-    *("stops", "swaps", "damage", "overload", "overload_slow", "soak"),
+    *("stops", "stops_workers", "swaps", "damage", "overload", "overload_slow", "soak"),
     *("strange", "split", "kills", "cloud", "requests", "counters", "tokenizers"),
 )
 _CALLERS = 4
 
 
-def measure_stops(ground: Ground, *, repeats: int) -> dict[str, Any]:
+def measure_stops(ground: Ground, *, repeats: int, workers: int = 1) -> dict[str, Any]:
     """Stop the service under open-loop load; count what was accepted and not answered."""
     statuses: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     seconds, codes = [], Counter[str]()
     for number in range(repeats):
-        with ground.serving(ground.first) as service:
+        with ground.serving(ground.first, workers=workers) as service:
             plan = ground.plan(service, connections=16, seconds=20.0)
             rng = np.random.default_rng(number)
             due = draw_due_times(rate=400.0, requests=1600, rng=rng)
@@ -71,6 +71,7 @@ def measure_stops(ground: Ground, *, repeats: int) -> dict[str, Any]:
     refused = errors.pop("ConnectionRefusedError", 0)  # after the socket closed: never accepted
     return {
         "repeats": repeats,
+        "workers": workers,
         "answered": statuses,
         "refused_after_close": refused,
         "accepted_and_lost": sum(errors.values()),
@@ -263,6 +264,9 @@ def main() -> None:
         ground = Ground(settings, item, Path(root))
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "stops": lambda: measure_stops(ground, repeats=max(1, int(20 * share))),
+            "stops_workers": lambda: measure_stops(
+                ground, repeats=max(1, int(20 * share)), workers=2
+            ),
             "swaps": lambda: measure_swaps(ground, repeats=max(2, int(200 * share))),
             "damage": lambda: measure_damage(ground, repeats=max(1, int(10_000 * share))),
             "overload": lambda: measure_overload(ground, ground.first, seconds=60 * share),

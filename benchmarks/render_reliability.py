@@ -22,7 +22,8 @@ def _stops(body: Body) -> tuple[str, ...]:
     statuses = ", ".join(f"{count:,} × {status}" for status, count in body["answered"].items())
     exits = ", ".join(f"{count} × {code}" for code, count in body["exit_codes"].items())
     return (
-        "SIGTERM in the middle of 400 requests a second",
+        "SIGTERM in the middle of 400 requests a second"
+        + (f", {body['workers']} worker processes" if body.get("workers", 1) > 1 else ""),
         number(body["repeats"]),
         "no accepted request lost, exit 0",
         f"{body['accepted_and_lost']} lost; answers {statuses}; "
@@ -155,6 +156,7 @@ def _tokenizers(body: Body) -> tuple[str, ...]:
 
 _ROWS = {
     "stops": _stops,
+    "stops_workers": _stops,
     "swaps": _swaps,
     "damage": _damage,
     "overload": _overload,

@@ -7,6 +7,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.support.bundles import make_fake_bundle
 from tests.support.serving import Process, Reply, read_samples, serve_process
 from thinfer.classifier import Classifier
@@ -50,7 +52,10 @@ def test_requests_in_flight_are_answered_and_new_ones_refused(tmp_path: Path) ->
         assert server.wait() == 0
 
 
-def test_under_load_every_request_is_answered_rightly_or_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_under_load_every_request_is_answered_rightly_or_refused(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     bundle = make_slow_bundle(tmp_path, 5)
     with Classifier.open(bundle) as classifier:
         expected = [answer.label for answer in classifier.predict([str(i) for i in range(50)])]
@@ -71,7 +76,7 @@ def test_under_load_every_request_is_answered_rightly_or_refused(tmp_path: Path)
 
     environment = {"THINFER_SERVE_DRAIN_NOTICE_S": "2"}
     with (
-        serve_process(bundle, environment=environment) as server,
+        serve_process(bundle, *options, environment=environment) as server,
         ThreadPoolExecutor(8) as pool,
     ):
         workers = [pool.submit(ask, worker, server) for worker in range(8)]

@@ -44,6 +44,11 @@ class Place:
     socket: int
     life: int
 
+    @property
+    def end(self) -> Path:
+        """A file that is there once all workers are told to stop."""
+        return self.folder / "end"
+
     def encode(self) -> str:
         """Give the text that `decode` reads."""
         return json.dumps({**asdict(self), "folder": str(self.folder)})

@@ -169,7 +169,8 @@ async def _drain(
             await lifecycle.wait_idle()
     except TimeoutError:
         logger.warning("the time to stop is over; %d requests are lost", lifecycle.in_flight)
-    if settings.place is None:  # a shared socket belongs to the other processes, too
+    # A worker that stops alone leaves the shared socket to the others.
+    if settings.place is None or Place.decode(settings.place).end.exists():
         with contextlib.suppress(OSError):  # a kernel without it: some connections are reset
             for listener in listeners:
                 turn_away(listener)

@@ -103,20 +103,23 @@ class _Crew:
     def spawn(self, index: int) -> None:
         if self._is_stopping:  # the signal may come between a death and its successor
             return
-        place = Place(
-            folder=self._folder,
-            index=index,
-            count=self._settings.workers,
-            token=self._token,
-            socket=self._listener.fileno(),
-            life=self._life,
-        )
+        place = self._place(index)
         (self._folder / f"{index}.port").unlink(missing_ok=True)
         self._workers[index] = subprocess.Popen(
             [sys.executable, "-m", "thinfer", "serve", str(self._bundle)],
             env={**os.environ, **self._settings.as_environment(without=_OWN), **_tell(place)},
             pass_fds=[self._listener.fileno(), self._life],
             start_new_session=True,  # a Ctrl-C reaches this process alone, which passes it on
+        )
+
+    def _place(self, index: int) -> Place:
+        return Place(
+            folder=self._folder,
+            index=index,
+            count=self._settings.workers,
+            token=self._token,
+            socket=self._listener.fileno(),
+            life=self._life,
         )
 
     def is_ready(self) -> bool:
@@ -138,6 +141,7 @@ class _Crew:
         if not self._is_stopping:
             # Or the kernel would go on taking connections that nobody answers.
             self._listener.close()
+            self._place(0).end.touch()
         self._is_stopping = True
         for worker in self._workers.values():
             if worker.poll() is None:
