@@ -7,16 +7,15 @@ and is not timed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from thinfer.errors import EngineError
 from thinfer.pipeline.candidate import Candidate, Form, build_candidate
 from thinfer.pipeline.job import Job
-from thinfer.pipeline.latency import LatencyTable
 from thinfer.pipeline.original import build_plain
-from thinfer.pipeline.speed import measure_speeds, predict_latencies
+from thinfer.pipeline.speed import measure_speeds
 from thinfer.pipeline.states import StateTrial, cut_blocks_only, dropped_layers
 
 __all__ = ["measure_factors"]
@@ -30,7 +29,6 @@ def measure_factors(
     chosen: Candidate,
     trial: StateTrial,
     tried: Sequence[tuple[Candidate, StateTrial]],
-    table: LatencyTable | None,
 ) -> list[dict[str, Any]]:
     """Time the chain from the original to the chosen candidate.
 
@@ -40,8 +38,6 @@ def measure_factors(
         chosen: the candidate that `dev` chose; its final speed is measured here too.
         trial: the state that it came from.
         tried: all candidates; the first one's state is the dense one.
-        table: of the run, if it has one: the chosen one's latency is foretold anew, from the dense
-            form's in this run.
 
     Returns:
         `name`, `factor` and `detail` for each step of the chain.
@@ -72,9 +68,24 @@ def measure_factors(
     if whole is not trial:
         chain.append(("max length", chosen, _describe_length(job, whole, trial)))
     distinct = {item.name: item for _, item, _ in chain if item is not None}
+    foretold = _foretell(lower, chosen)
     measure_speeds(job, original, list(distinct.values()), rounds=2)
-    predict_latencies([item for item in (lower, chosen) if item is not None], table)
+    chosen.facts["predicted_latency_ms"] = foretold()
     return _ratios(chain)
+
+
+def _foretell(lower: Candidate | None, chosen: Candidate) -> Callable[[], float | None]:
+    """Carry a latency that was foretold over to another hour, by what the dense form takes then."""
+    before = None if lower is None else lower.facts.get("latency_ms")
+    told = chosen.facts.get("predicted_latency_ms")
+
+    def carry() -> float | None:
+        now = None if lower is None else lower.facts.get("latency_ms")
+        if told is None or before is None or now is None:
+            return told
+        return float(told * now / before)
+
+    return carry
 
 
 def _form(

@@ -92,7 +92,7 @@ def compress(request: CompressRequest, *, progress: Progress, clock: Clock) -> C
             baseline=baseline,
             candidates=candidates,
             dropped=found.dropped,
-            factors=measure_factors(job, original, chosen, trial, tried, found.table),
+            factors=measure_factors(job, original, chosen, trial, tried),
             judgement=judge_on_test(job, original, chosen),
             yardsticks=fit_yardsticks(job, chosen),
         )

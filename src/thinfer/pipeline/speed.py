@@ -22,6 +22,7 @@ __all__ = ["compare_throughput", "entry_of", "measure_speeds", "predict_latencie
 # docs/design.md §3: speedup and latency_ratio are taken on the first 1,024 dev texts.
 _TEXTS = 1024
 _SINGLES = 256  # one at a time; the first of them
+_LINE_POINTS = 3  # with fewer, the noise of one bends the line
 
 
 def measure_speeds(
@@ -84,27 +85,41 @@ def refuse_slow(candidates: Sequence[Candidate]) -> None:
 def predict_latencies(candidates: Sequence[Candidate], table: LatencyTable | None) -> None:
     """Fill in the latency of one text that was to be expected before it was measured.
 
-    The dense form of the table's engine was timed; to that the table adds what its blocks say
-    about another width. Forms in another engine or precision, or with blocks left in FP32, are
-    left without.
+    A call in a service costs more than the table's blocks, and not by the same share at all widths:
+    so the other forms timed in this run give the line from the table's seconds to measured ones.
+    Where they are too few for a line, the dense form alone gives a share. Forms in another engine
+    or precision, or with blocks left in FP32, are left without, and so is the dense form.
 
     Args:
         candidates: timed, least compressed first.
         table: of the run, if it has one.
     """
-    dense: Candidate | None = None
+    priced: list[tuple[Candidate, float]] = []
     for item in candidates:
         item.facts["predicted_latency_ms"] = None
         form = (item.form.engine, item.form.precision)
         is_mixed = bool(item.form.kept_fp32)
         if table is None or is_mixed or form != (table.engine, table.precision):
             continue
-        dense = dense or item
-        measured = dense.facts.get("latency_ms")
-        is_priced = table.covers(item.state.architecture)
-        if item is not dense and measured is not None and is_priced:
-            ends = [table.predict(each.state.architecture, "typical") for each in (dense, item)]
-            item.facts["predicted_latency_ms"] = measured + (ends[1] - ends[0]) * 1e3
+        if item.facts.get("latency_ms") is not None and table.covers(item.state.architecture):
+            priced.append((item, table.predict(item.state.architecture, "typical")))
+    for item, seconds in priced[1:]:
+        others = [(price, float(it.facts["latency_ms"])) for it, price in priced if it is not item]
+        item.facts["predicted_latency_ms"] = _read_line(others, seconds)
+
+
+def _read_line(points: Sequence[tuple[float, float]], price: float) -> float:
+    """Give a measured latency for a price, from other prices and latencies, the dense one's first.
+
+    The line is the one of least relative error; one that falls, or goes below zero, is noise.
+    """
+    prices, measured = np.array(points, dtype=np.float64).T
+    if len(points) >= _LINE_POINTS:
+        sides = np.stack([np.ones_like(prices), prices], axis=1) / measured[:, None]
+        (start, slope), *_ = np.linalg.lstsq(sides, np.ones_like(measured))
+        if slope > 0 and start + slope * price > 0:
+            return float(start + slope * price)
+    return float(measured[0] * price / prices[0])
 
 
 def entry_of(facts: Mapping[str, Any]) -> Entry:

@@ -78,7 +78,7 @@ def measure(
         workspace=None, calibration=lambda tokenizer: None, sets=SimpleNamespace(dev=dev)
     )
     original = as_candidate(Form(state="original", engine="onnxruntime", precision="fp32"), dense)
-    return factors.measure_factors(job, original, tried[-1][0], trials[-1], tried, None)
+    return factors.measure_factors(job, original, tried[-1][0], trials[-1], tried)
 
 
 SPEEDS = {

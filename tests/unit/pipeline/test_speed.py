@@ -1,4 +1,4 @@
-"""Latencies that are foretold from the dense form's and the table."""
+"""Latencies that are foretold from the table and the other forms'."""
 
 from __future__ import annotations
 
@@ -44,13 +44,33 @@ def make(
     return Candidate(form=form, state=state, spec=spec, folder=Path("nowhere"), facts=facts)
 
 
-def test_what_the_blocks_save_is_taken_from_the_dense_forms_latency() -> None:
+def test_with_few_forms_the_dense_ones_latency_is_shared_by_the_tables_seconds() -> None:
     dense, narrow = make("dense", 32), make("width-1-2", 16)
     others = [make("width-1-4", 8, "fp32"), make("width-1-8", 4, kept=("layers.0.ffn",))]
     predict_latencies([dense, narrow, *others], TABLE)
-    assert narrow.facts["predicted_latency_ms"] == pytest.approx(100.0 - 2 * 4.0)
+    assert narrow.facts["predicted_latency_ms"] == pytest.approx(100.0 * 17 / 25)
     for item in (dense, *others):  # not priced by this table, or what the price is taken from
         assert item.facts["predicted_latency_ms"] is None
+
+
+def test_with_several_forms_the_others_give_the_line_from_prices_to_latencies() -> None:
+    widths = (32, 24, 16, 8)
+    forms = [make(f"width-{ffn}", ffn) for ffn in widths]
+    prices = [9.0 + 16.0 * ffn / 32 for ffn in widths]  # milliseconds, by the table
+    for form, price in zip(forms, prices, strict=True):
+        form.facts["latency_ms"] = 3.0 + 0.5 * price
+    forms[2].facts["latency_ms"] *= 1.5  # its own measurement does not help to foretell it
+    predict_latencies(forms, TABLE)
+    assert forms[0].facts["predicted_latency_ms"] is None
+    assert forms[2].facts["predicted_latency_ms"] == pytest.approx(3.0 + 0.5 * prices[2])
+
+
+def test_a_line_that_falls_is_noise_and_no_latency_is_below_zero() -> None:
+    forms = [make(f"width-{ffn}", ffn) for ffn in (32, 24, 16, 8)]
+    for form, latency in zip(forms, (10.0, 11.0, 12.0, 13.0), strict=True):
+        form.facts["latency_ms"] = latency
+    predict_latencies(forms, TABLE)
+    assert forms[3].facts["predicted_latency_ms"] == pytest.approx(10.0 * 13 / 25)
 
 
 def test_without_a_table_or_a_dense_latency_nothing_is_foretold() -> None:
