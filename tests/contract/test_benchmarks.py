@@ -269,7 +269,7 @@ def test_every_step_is_a_script_that_the_readme_names() -> None:
 @pytest.mark.skipif("compress" not in STORED, reason="no results are stored")
 def test_the_readme_quotes_the_results() -> None:
     page = (Path(ROOT) / "README.md").read_text(encoding="utf-8")
-    for name in ("sst2-all", "thuc-all", "cold-all"):
+    for name in ("sst2-all", "thuc-all", "thuc12-all", "cold-all"):
         body = STORED["compress"][name]
         share = body["chosen"]["size_bytes"] / body["original"]["size_bytes"]
         ends = [body[end]["metrics"]["accuracy"] for end in ("original", "chosen")]
