@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +76,7 @@ def measure_split(ground: Ground, *, keys: int) -> dict[str, Any]:
         body = {"bundle": str(ground.second), "activate": False}
         second = ask(service, "POST", "/admin/versions", body)[1]["version"]
         alone = [check(service, text) for text in ground.texts]
+        before = _count_versions(service, (first, second))
         shares = {"versions": {first: 1 - _SHARE, second: _SHARE}}
         ask(service, "POST", "/admin/split", shares)
         by_key: dict[str, set[str]] = {}
@@ -85,18 +86,12 @@ def measure_split(ground: Ground, *, keys: int) -> dict[str, Any]:
             version = check(service, ground.texts[number % len(ground.texts)], key=key)[0]
             by_key.setdefault(key, set()).add(version)
             counted[version] += 1
-        told = {
-            name: _read_metric(
-                service, "thinfer_version_requests_total", f'outcome="ok",version="{name}"'
-            )
-            for name in (first, second)
-        }
+        told = _count_versions(service, (first, second))
         ask(service, "POST", "/admin/split", {"versions": {first: 1.0}, "shadow": second})
         shadowed = [check(service, text) for text in ground.texts]
     moved = sum(len(versions) > 1 for versions in by_key.values())
     given = sum(second in versions for versions in by_key.values())
     deviation = (given - _SHARE * keys) / (_SHARE * (1 - _SHARE) * keys) ** 0.5
-    told[first] -= len(alone)
     return {
         "requests": asked,
         "keys": keys,
@@ -104,7 +99,7 @@ def measure_split(ground: Ground, *, keys: int) -> dict[str, Any]:
         "share_of_keys": given / keys,
         "chi_square": deviation**2,  # of one degree of freedom
         "keys_that_moved": moved,
-        "counters_differ_by": sum(abs(told[name] - counted[name]) for name in told),
+        "counters_differ_by": sum(abs(told[name] - before[name] - counted[name]) for name in told),
         "shadowed": len(shadowed),
         "answers_changed_by_a_shadow": sum(a != b for a, b in zip(alone, shadowed, strict=True)),
     }
@@ -190,7 +185,7 @@ def measure_tokenizers(ground: Ground, *, texts: int) -> dict[str, Any]:
 
         with ThreadPoolExecutor(_THREADS) as pool:
             found = sum(pool.map(work, range(_THREADS)), Counter[str]())
-    return {"threads": _THREADS, "texts": _THREADS * texts, "found": found}
+    return {"side_by_side": _THREADS, "texts": _THREADS * texts, "found": found}
 
 
 def _read_metric(service: Service, name: str, labels: str) -> float:
@@ -200,6 +195,11 @@ def _read_metric(service: Service, name: str, labels: str) -> float:
     link.close()
     wanted = f"{name}{{{labels}}} "
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(wanted))
+
+
+def _count_versions(service: Service, names: Sequence[str]) -> dict[str, float]:
+    family = "thinfer_version_requests_total"
+    return {name: _read_metric(service, family, f'outcome="ok",version="{name}"') for name in names}
 
 
 def _count_outcome(service: Service, outcome: str) -> float:

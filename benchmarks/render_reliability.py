@@ -147,7 +147,7 @@ def _counters(body: Body) -> tuple[str, ...]:
 
 def _tokenizers(body: Body) -> tuple[str, ...]:
     return (
-        f"{body['threads']} threads on one tokenizer",
+        f"{body['side_by_side']} threads on one tokenizer",
         number(body["texts"]),
         "each gets its own answer",
         _counts(body["found"]),
