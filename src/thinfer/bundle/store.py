@@ -134,11 +134,9 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
     Raises:
         DataError: there is no bundle, or a file is damaged, missing, left over or not allowed.
     """
-    given, root = Path(path), Path(path).resolve()
+    given = Path(path)
     with at(bundle=given):
-        if not root.is_dir():
-            what = f"there is no bundle at '{given}'"
-            raise DataError(what, expected=f"a folder with {LAYOUT.manifest}")
+        root = _find_folder(given)
         found = list_files(root)
         manifest = _read_manifest(root, found)
         manifest.check_files()
@@ -150,6 +148,24 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
         bundle = Bundle(path=root, manifest=manifest)
         bundle.golden()
         return bundle
+
+
+def _find_folder(given: Path) -> Path:
+    """Give the folder that a path leads to.
+
+    Raises:
+        DataError: it leads to none, or the system knows no such name.
+    """
+    what = f"there is no bundle at '{given}'"
+    expected = f"a folder with {LAYOUT.manifest}"
+    try:
+        root = given.resolve()
+        if root.is_dir():
+            return root
+    # Too long, a NUL inside, links in a circle.
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(what, expected=expected, got=getattr(error, "strerror", None)) from error
+    raise DataError(what, expected=expected)
 
 
 def list_files(root: Path) -> set[str]:

@@ -58,6 +58,14 @@ def test_a_link_to_a_bundle_opens(bundle: Bundle, tmp_path: Path) -> None:
     assert open_bundle(link).path == bundle.path
 
 
+def test_a_path_that_the_system_cannot_follow_is_refused(tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    for path in (circle, "a\x00b", "a" * 300, tmp_path / "nothing"):
+        with pytest.raises(DataError, match="there is no bundle"):
+            open_bundle(path)
+
+
 def test_a_flipped_bit_in_any_file_is_found_and_named(bundle: Bundle) -> None:
     names = [path for path in bundle.path.rglob("*") if path.is_file()]
     assert {path.name for path in names} >= {LAYOUT.manifest, LAYOUT.seal, LAYOUT.card}
