@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from thinfer.architecture import Architecture
 from thinfer.engine.base import EngineSpec, Feed
 from thinfer.engine.padded import INPUTS, PaddedEngine, Padding
+from thinfer.engine.torch_threads import TorchThreads
 from thinfer.errors import EngineError
 from thinfer.nn.encoder import EncoderClassifier
 
@@ -67,6 +68,7 @@ class TorchEngine(PaddedEngine):
         except (OSError, RuntimeError, SafetensorError) as error:
             what = f"PyTorch cannot load '{spec.files[0]}'"
             raise EngineError(what, got=str(error)[:300]) from error
+        self._threads = TorchThreads(threads)
         self._model: EncoderClassifier | None = model.to(
             self._device, _DTYPES[spec.precision]
         ).eval()
@@ -76,8 +78,7 @@ class TorchEngine(PaddedEngine):
         if model is None:
             what = "the engine is closed"
             raise EngineError(what)
-        if torch.get_num_threads() != self._info.threads:
-            torch.set_num_threads(self._info.threads)
+        self._threads.take()
         inputs = [torch.from_numpy(feed[name]).to(self._device) for name in INPUTS]
         with torch.inference_mode():
             logits: NDArray[np.float32] = model(*inputs).float().cpu().numpy()
@@ -85,3 +86,4 @@ class TorchEngine(PaddedEngine):
 
     def _drop(self) -> None:
         self._model = None
+        self._threads.give_back()

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from thinfer.architecture import Architecture
 from thinfer.engine.base import EngineSpec, Feed, Precision
 from thinfer.engine.padded import PaddedEngine, Padding
+from thinfer.engine.torch_threads import TorchThreads
 from thinfer.errors import EngineError
 
 __all__ = ["TransformersEngine"]
@@ -64,6 +65,7 @@ class TransformersEngine(PaddedEngine):
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             what = "transformers cannot load the directory"
             raise EngineError(what, got=str(error)[:300]) from error
+        self._threads = TorchThreads(threads)
         self._model: Any = model.eval()
 
     def _call(self, feed: Feed) -> NDArray[np.float32]:
@@ -71,8 +73,7 @@ class TransformersEngine(PaddedEngine):
         if model is None:
             what = "the engine is closed"
             raise EngineError(what)
-        if torch.get_num_threads() != self._info.threads:
-            torch.set_num_threads(self._info.threads)
+        self._threads.take()
         inputs = {name: torch.from_numpy(value) for name, value in feed.items()}
         if self._architecture.type_rows < 2:
             inputs.pop("token_type_ids")
@@ -82,3 +83,4 @@ class TransformersEngine(PaddedEngine):
 
     def _drop(self) -> None:
         self._model = None
+        self._threads.give_back()
