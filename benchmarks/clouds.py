@@ -13,7 +13,12 @@ from typing import Any
 
 from benchmarks.ground import Ground, ask
 from benchmarks.launch import start_thinfer
-from benchmarks.settings import SETS
+from benchmarks.settings import SETS, Settings
+
+
+def has_cascade(settings: Settings) -> bool:
+    """Say whether `benchmarks.cascade` has left its small bundle and its policy."""
+    return (settings.work / "cascade" / "cold" / "small.json").is_file()
 
 
 def measure_cloud(ground: Ground, *, requests: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import faults
-from benchmarks.clouds import measure_cloud
+from benchmarks.clouds import has_cascade, measure_cloud
 from benchmarks.damage import list_harms
 from benchmarks.ground import Ground, ask
 from benchmarks.launch import Service
@@ -283,6 +283,9 @@ def main() -> None:
             ),
         }
         for name in arguments.parts.split(","):
+            if name == "cloud" and not has_cascade(settings):
+                say("cloud: left out, `benchmarks.cascade --sets cold` was not run before")
+                continue
             say(f"reliability: {name}")
             save(settings, "reliability", {name: parts[name]()})
 

@@ -103,6 +103,14 @@ async def start_asking(batcher: Batcher, *batches: Batch) -> list[asyncio.Task[l
     return tasks
 
 
+def note_threads(engine: Engine) -> list[bool]:
+    """Give a list that tells of each call whether it ran on the thread that asks for it here."""
+    found: list[bool] = []
+    here = threading.get_ident()
+    engine.before = lambda batch: found.append(threading.get_ident() == here)
+    return found
+
+
 def test_a_text_on_an_idle_engine_waits_for_nothing_but_the_engine() -> None:
     engine = Engine()
     engine.cost_s = 0.005
@@ -121,9 +129,7 @@ def test_a_text_on_an_idle_engine_waits_for_nothing_but_the_engine() -> None:
 def test_a_text_alone_runs_on_the_event_loop_while_the_engine_is_quick() -> None:
     engine = Engine()
     engine.cost_s = 0.003  # of three tokens: 1 ms each
-    threads: list[bool] = []
-    here = threading.get_ident()
-    engine.before = lambda batch: threads.append(threading.get_ident() == here)
+    threads = note_threads(engine)
 
     async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
         assert await ask(batcher, rows([1, 2, 3])) == [[1, 3]]  # nothing is known of the engine
@@ -138,9 +144,7 @@ def test_a_text_alone_runs_on_the_event_loop_while_the_engine_is_quick() -> None
 
 def test_what_comes_together_or_as_a_list_leaves_the_event_loop_alone() -> None:
     engine = Engine()
-    threads: list[bool] = []
-    here = threading.get_ident()
-    engine.before = lambda batch: threads.append(threading.get_ident() == here)
+    threads = note_threads(engine)
 
     async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
         await ask(batcher, rows([1]))
@@ -154,9 +158,7 @@ def test_what_comes_together_or_as_a_list_leaves_the_event_loop_alone() -> None:
 
 def test_an_engine_that_becomes_slow_leaves_the_event_loop_until_it_is_quick_again() -> None:
     engine = Engine()
-    threads: list[bool] = []
-    here = threading.get_ident()
-    engine.before = lambda batch: threads.append(threading.get_ident() == here)
+    threads = note_threads(engine)
 
     async def work(batcher: Batcher, runs: list[BatchRun]) -> None:
         await ask(batcher, rows([1]))
