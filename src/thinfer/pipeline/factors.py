@@ -7,7 +7,7 @@ and is not timed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -68,24 +68,16 @@ def measure_factors(
     if whole is not trial:
         chain.append(("max length", chosen, _describe_length(job, whole, trial)))
     distinct = {item.name: item for _, item, _ in chain if item is not None}
-    foretold = _foretell(lower, chosen)
+    told, before = chosen.facts.get("predicted_latency_ms"), _latency_of(lower)
     measure_speeds(job, original, list(distinct.values()), rounds=2)
-    chosen.facts["predicted_latency_ms"] = foretold()
+    if told is not None and before is not None and (now := _latency_of(lower)) is not None:
+        # What was foretold in another hour, by what the dense form takes in this one.
+        chosen.facts["predicted_latency_ms"] = told * now / before
     return _ratios(chain)
 
 
-def _foretell(lower: Candidate | None, chosen: Candidate) -> Callable[[], float | None]:
-    """Carry a latency that was foretold over to another hour, by what the dense form takes then."""
-    before = None if lower is None else lower.facts.get("latency_ms")
-    told = chosen.facts.get("predicted_latency_ms")
-
-    def carry() -> float | None:
-        now = None if lower is None else lower.facts.get("latency_ms")
-        if told is None or before is None or now is None:
-            return told
-        return float(told * now / before)
-
-    return carry
+def _latency_of(item: Candidate | None) -> float | None:
+    return None if item is None else item.facts.get("latency_ms")
 
 
 def _form(
