@@ -17,13 +17,17 @@ namespace thinfer {
 
 namespace {
 
-// Tokens that go through the model together: enough rows for each weight that is read, few
-// enough for what lies between two steps to stay in the second cache.
-constexpr std::size_t kChunkTokens = 96;
 // One chunk of at least so many multiply-accumulates, about a millisecond, is shared out inside its
 // products. Below that the gain is small, and on a busy machine a rank that lost its core makes the
 // others wait at the next barrier for many times what was to be gained.
 constexpr std::size_t kSharedWork = 500'000'000;
+
+// Tokens that go through the model together: enough rows for each weight that is read, few enough for what
+// lies between two steps to stay in the second cache. A tile unit is done with a weight sooner.
+std::size_t chunk_tokens(const Kernels& kernels, const Model& model) {
+    if (!kernels.has_tiles) return 96;
+    return std::clamp<std::size_t>(98304 / model.hidden, 64, 512);
+}
 
 std::size_t count_work(const Model& model) {
     std::size_t work = 0;  // of a token
@@ -165,7 +169,7 @@ class Engine::Pool {
 
 Engine::Engine(const std::string& path, std::size_t threads, const std::string& isa)
     : file_(path), model_(read_model(file_.data(), file_.size())), kernels_(choose_kernels(isa)),
-      sparse_(choose_sparse(model_, kernels_, blocks_)),
+      sparse_(choose_sparse(model_, kernels_, zeros_)),
       pool_(std::make_unique<Pool>(std::max<std::size_t>(1, threads))) {}
 
 Engine::~Engine() = default;
@@ -197,7 +201,7 @@ void Engine::run(const std::int64_t* ids, const std::int64_t* types, const std::
     if (sequences == 0) return;
     const std::size_t threads = pool_->size();
     // As many chunks as every thread can take equally often.
-    const std::size_t count = round_up((tokens + kChunkTokens - 1) / kChunkTokens, threads);
+    const std::size_t count = round_up((tokens + chunk_tokens(kernels_, model_) - 1) / chunk_tokens(kernels_, model_), threads);
     const std::vector<Work> chunks = cut(ids, types, offsets, sequences, model_.classes, logits, count);
     std::atomic<std::size_t> next{0};
     const auto take_chunks = [&](std::size_t) {
@@ -228,7 +232,7 @@ StepTimes Engine::time_steps(const std::int64_t* ids, const std::int64_t* types,
     check(ids, types, offsets, sequences, tokens);
     StepTimes times;
     if (sequences == 0) return times;
-    const std::size_t count = (tokens + kChunkTokens - 1) / kChunkTokens;
+    const std::size_t count = (tokens + chunk_tokens(kernels_, model_) - 1) / chunk_tokens(kernels_, model_);
     auto scratch = pool_->borrow();
     for (Work& chunk : cut(ids, types, offsets, sequences, model_.classes, logits, count)) {
         chunk.times = &times;

@@ -47,7 +47,7 @@ class Engine {
     MappedFile file_;
     Model model_;
     const Kernels& kernels_;
-    std::deque<Blocks> blocks_;
+    ZeroStore zeros_;
     std::vector<SparseChoice> sparse_;
     std::unique_ptr<Pool> pool_;
 };

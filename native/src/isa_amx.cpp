@@ -6,15 +6,14 @@
 
 namespace thinfer::amx {
 namespace {
+#define THINFER_TILES
 #include "simd_avx512.hpp"
 #include "tiles_amx.hpp"
-
-#define THINFER_TILES
 #include "encoder.inl"
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"amx", &run, &multiply_alone, nullptr};
+const Kernels kernels{"amx", &run, &multiply_alone, &measure_tile_peak, kHasTiles};
 
 bool is_sound() { return are_tiles_sound(); }
 

@@ -6,14 +6,13 @@
 
 namespace thinfer::amx_emulated {
 namespace {
+#define THINFER_TILES
 #include "simd_avx512.hpp"
 #include "tiles_emulated.hpp"
-
-#define THINFER_TILES
 #include "encoder.inl"
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"amx-emulated", &run, &multiply_alone, nullptr};
+const Kernels kernels{"amx-emulated", &run, &multiply_alone, nullptr, kHasTiles};
 
 }  // namespace thinfer::amx_emulated

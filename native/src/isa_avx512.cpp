@@ -13,6 +13,6 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"avx512", &run, &multiply_alone, &measure_peak};
+const Kernels kernels{"avx512", &run, &multiply_alone, &measure_peak, kHasTiles};
 
 }  // namespace thinfer::avx512

@@ -13,6 +13,6 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"i8mm", &run, &multiply_alone, &measure_peak};
+const Kernels kernels{"i8mm", &run, &multiply_alone, &measure_peak, kHasTiles};
 
 }  // namespace thinfer::i8mm

@@ -12,6 +12,6 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels{"scalar", &run, &multiply_alone, nullptr};
+const Kernels kernels{"scalar", &run, &multiply_alone, nullptr, kHasTiles};
 
 }  // namespace thinfer::scalar

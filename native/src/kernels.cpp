@@ -6,6 +6,9 @@
 #include <new>
 #include <thread>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 #ifdef THINFER_X86
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -145,8 +148,10 @@ void Scratch::reset() {
     used_ = 0;
 }
 
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+
 Scratch::~Scratch() {
-    for (const Block& block : blocks_) ::operator delete[](block.data, std::align_val_t{64});
+    for (const Block& block : blocks_) ::operator delete[](block.data, std::align_val_t{kHugePage});
 }
 
 std::byte* Scratch::take_bytes(std::size_t bytes) {
@@ -155,8 +160,13 @@ std::byte* Scratch::take_bytes(std::size_t bytes) {
         used_ = 0;
     }
     if (block_ == blocks_.size()) {
-        const std::size_t size = std::max<std::size_t>(bytes, 1U << 20);
-        blocks_.push_back({static_cast<std::byte*>(::operator new[](size, std::align_val_t{64})), size});
+        const std::size_t size = round_up(std::max<std::size_t>(bytes, 2 * kHugePage), kHugePage);
+        auto* data = static_cast<std::byte*>(::operator new[](size, std::align_val_t{kHugePage}));
+#ifdef __linux__
+        // Rows lie pages apart, and their translations do not fit beside each other; a wish, not a need.
+        ::madvise(data, size, MADV_HUGEPAGE);
+#endif
+        blocks_.push_back({data, size});
     }
     std::byte* place = blocks_[block_].data + used_;
     used_ += bytes;
@@ -165,13 +175,14 @@ std::byte* Scratch::take_bytes(std::size_t bytes) {
 
 Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch& scratch) {
     const auto tokens = static_cast<std::size_t>(work.offsets[work.sequences] - work.offsets[0]);
-    std::size_t row = 0, values = 0, inner = round_up(model.hidden, kPanel), size = 0, longest = 0;
+    std::size_t row = 0, values = 0, inner = round_up(model.hidden, kPanel), size = 0, value_size = 0, longest = 0;
     for (const Layer& layer : model.layers) {
         inner = std::max(inner, round_up(layer.ffn, kPanel));
         if (layer.heads == 0) continue;
         row = std::max(row, layer.row());
         values = std::max(values, layer.values());
         size = std::max(size, layer.qk_size);
+        value_size = std::max(value_size, layer.value_size);
     }
     for (std::size_t at = 0; at < work.sequences; ++at) {
         longest = std::max(longest, static_cast<std::size_t>(work.offsets[at + 1] - work.offsets[at]));
@@ -188,7 +199,7 @@ Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch
     buffers.states = scratch.take<float>(tokens * model.hidden);
     buffers.codes = scratch.take<std::uint8_t>((tokens + kSpareRows) * codes);
     buffers.rounding = scratch.take<Rounding>(tokens);
-    buffers.projected = scratch.take<float>(tokens * row);
+    buffers.projected = scratch.take<float>((tokens + kSpareRows) * row);
     buffers.context = scratch.take<float>(tokens * values);
     buffers.inner = scratch.take<float>(tokens * inner);
     buffers.inner_codes = scratch.take<std::uint8_t>((tokens + kSpareRows) * round_up(2 * std::max(inner, values), kCodes));
@@ -197,7 +208,8 @@ Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch
     buffers.first_codes = scratch.take<std::uint8_t>((work.sequences + kSpareRows) * codes);
     buffers.first_rounding = scratch.take<Rounding>(work.sequences);
     for (std::size_t rank = 0; rank < ranks; ++rank) {
-        buffers.ranks.push_back(scratch.take<float>((size + kMostRows) * padded));
+        const std::size_t floats = std::max((size + kMostRows) * padded, tile_bytes(padded, size, value_size) / sizeof(float));
+        buffers.ranks.push_back(scratch.take<float>(std::max(floats, model.hidden)));
         if (most_groups > 0) buffers.packed.push_back(scratch.take<std::uint8_t>(packed_bytes(most_groups)));
     }
     return buffers;

@@ -16,7 +16,13 @@ constexpr std::size_t kMostRows = 12;  // of a product's tile, in any set of ker
 constexpr std::size_t kPackedLanes = 64;  // tokens that a sparse product takes together, at most
 // Bytes of the turned codes of a sparse product: whole squares of registers.
 constexpr std::size_t packed_bytes(std::size_t groups) { return round_up(groups, 16) * kGroup * kPackedLanes; }
-constexpr std::size_t kSpareRows = 31; // of codes, that a tile unit may read behind the last
+constexpr std::size_t kSpareRows = 31;   // of inputs, that a tile unit may read behind the last
+// Bytes that attention of one head on a tile unit keeps: 32 queries, keys and values as tiles, scores and their
+// shares of 32 queries, and what these see of 32 columns.
+constexpr std::size_t tile_bytes(std::size_t padded, std::size_t qk_size, std::size_t value_size) {
+    const std::size_t inputs = round_up(qk_size, 32), columns = round_up(value_size, 32);
+    return 64 * inputs + padded * 2 * (inputs + columns) + 32 * padded * 6 + 32 * 32 * 4;
+}
 
 // The steps of the classifier, in the order in which a layer takes them.
 enum class Step : std::size_t { embed, project, attend, output, attention_norm, expand, contract, ffn_norm, classify, count };
@@ -104,7 +110,7 @@ class Scratch {
 // How a row of floats became codes: x = step * (code - zero).
 struct Rounding {
     float step;
-    std::int32_t zero;  // 0 ... 255
+    float zero;  // a whole number, 0 ... 255
 };
 
 // What lies between two steps; shared by a team, but for the parts of a rank.
@@ -112,7 +118,7 @@ struct Buffers {
     float* states = nullptr;         // [tokens, hidden]
     std::uint8_t* codes = nullptr;   // [tokens + spare, bytes of a row]: INT8 codes or BF16
     Rounding* rounding = nullptr;    // [tokens]
-    float* projected = nullptr;      // [tokens, row of the widest layer]
+    float* projected = nullptr;      // [tokens + spare, row of the widest layer]
     float* context = nullptr;        // [tokens, values of the widest layer]
     float* inner = nullptr;          // [tokens, neurons of the widest layer, whole panels]
     std::uint8_t* inner_codes = nullptr;  // [tokens + spare, the wider of values and neurons, padded]
@@ -135,6 +141,7 @@ struct Kernels {
                      std::uint8_t* packed, float* target);
     // INT8 multiply-accumulates in a second on one thread, nothing read from memory; null: not known.
     double (*measure_peak)();
+    bool has_tiles;
 };
 
 struct KernelsError : std::runtime_error {

@@ -30,6 +30,12 @@ struct Blocks {
     std::vector<std::int8_t> codes;     // [blocks, 4]
 };
 
+// The tiles of a matrix, 64 inputs by 16 output channels, that are not zero, one panel after another.
+struct TileSteps {
+    std::vector<std::uint32_t> starts;  // [panels + 1]
+    std::vector<std::uint16_t> steps;   // 4 times which 64 inputs, plus 1 for the panel's left tile and 2 for its right one
+};
+
 // y = W x + b, W [out, in].
 struct Matrix {
     std::size_t out = 0;
@@ -38,6 +44,7 @@ struct Matrix {
     const std::int8_t* i8 = nullptr;      // INT8 panels
     const std::uint16_t* b16 = nullptr;   // BF16 panels
     const Blocks* blocks = nullptr;       // of the INT8 panels, where products with them are faster
+    const TileSteps* tiles = nullptr;     // the same for a tile unit
     const float* scale = nullptr;         // [out padded], of each output channel's codes
     const std::int32_t* sums = nullptr;   // [out padded], sum of each output channel's codes
     const float* smoothing = nullptr;     // [in padded], multiplies the input before rounding

@@ -94,7 +94,7 @@ template <std::size_t R>
 // From an exact sum of codes to a value of `W x + b`.
 template <class Store>
 inline void finish_sum(std::size_t row, std::size_t column, Simd::Int sum, const Rounding& rounding,
-                       Simd::Int offsets, Real scale, Real bias, Store& store) {
+                       Simd::Int offsets, Real scale, Real bias, const Store& store) {
     const Real whole = Simd::to_real(sum, offsets, rounding.zero);
     store(row, column, Simd::fma(whole, Simd::mul(scale, Simd::set(rounding.step)), bias));
 }
@@ -178,11 +178,13 @@ void multiply_panels(const Rows& rows, const Matrix& matrix, Range panels, Store
 // `store(row, column, value)` for some panels of `W x + b`; columns come a register at a time.
 template <class Store>
 void multiply(const Rows& rows, const Matrix& matrix, Range panels, std::uint8_t* packed, Store store) {
-    if (matrix.blocks != nullptr && rows.count > kFewestLanes) {
+    if (!kHasTiles && matrix.blocks != nullptr && rows.count > kFewestLanes) {
         return multiply_sparse(rows, matrix, panels, packed, store);
     }
 #ifdef THINFER_TILES
-    if (matrix.i8 != nullptr && rows.count >= kFewestRows) return multiply_tiles(rows, matrix, panels, store);
+    if (matrix.tiles != nullptr) return multiply_tiles<Kind::int8, true>(rows, matrix, panels, store);
+    if (matrix.i8 != nullptr) return multiply_tiles<Kind::int8, false>(rows, matrix, panels, store);
+    if (matrix.b16 != nullptr) return multiply_tiles<Kind::bf16, false>(rows, matrix, panels, store);
 #endif
     if (matrix.i8 != nullptr) {
         multiply_panels<Kind::int8>(rows, matrix, panels, store);

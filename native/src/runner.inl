@@ -1,5 +1,48 @@
 // The steps of the classifier, in order, as one rank of a team takes them.
 
+// How what lies between the two products of a block waits for the second one: in floats that are
+// rounded there; or, on a tile unit, in FP16 that becomes codes, or in BF16 that is read as it is.
+enum class Waiting { reals, shorts, halves };
+
+inline Waiting wait_for(const Matrix& reader) {
+    if (!kHasTiles || !reader.is_rounded()) return Waiting::reals;
+    return reader.i8 != nullptr ? Waiting::shorts : Waiting::halves;
+}
+
+// Rows that wait: one after another (`panel` is a panel's width then), or a panel of all rows before the next,
+// so that a product writes to memory in order.
+template <Waiting waiting>
+struct Shelf {
+    void* data;
+    std::size_t row, panel;  // numbers from a row, and from a row's panel, to its next
+    const float* smoothing;
+
+    void put(std::size_t index, std::size_t column, Real value, std::size_t n) const {
+        const std::size_t at = index * row + column / kPanel * panel + column % kPanel;
+        if constexpr (waiting == Waiting::reals) {
+            Simd::store_some(static_cast<float*>(data) + at, value, n);
+        } else if constexpr (waiting == Waiting::halves) {
+            Simd::store_halves(static_cast<std::uint16_t*>(data) + at, value, n);
+        } else {
+#ifdef THINFER_TILES
+            const Real smooth = Simd::mul(value, Simd::load_some(smoothing + column, n));
+            Simd::store_shorts(static_cast<std::uint16_t*>(data) + at, smooth, n);
+#endif
+        }
+    }
+};
+
+// Rows of BF16 that are inputs at once.
+struct InputShelf {
+    std::uint8_t* codes;
+    std::size_t row_bytes;
+
+    void put(std::size_t row, std::size_t column, Real value, std::size_t n) const {
+        std::uint8_t* place = codes + row_place(row, row_bytes) + byte_place(sizeof(std::uint16_t) * column);
+        Simd::store_halves(reinterpret_cast<std::uint16_t*>(place), value, n);
+    }
+};
+
 // The part of one rank in one call.
 class Runner {
   public:
@@ -55,8 +98,19 @@ class Runner {
     // Norm of some rows, and their codes for the matrix that reads them.
     void finish_row(std::size_t row, const Norm& norm, const Matrix* next) {
         float* state = states_ + row * model_.hidden;
-        normalise(state, norm, model_.hidden, model_.epsilon);
-        if (next != nullptr && next->is_rounded()) round_row(state, *next, codes_ + row * next->row_bytes(), rounding_[row]);
+        std::uint8_t* codes = next == nullptr ? nullptr : codes_ + row_place(row, next->row_bytes());
+#ifdef THINFER_TILES
+        if (next != nullptr && next->i8 != nullptr) {
+            auto* shorts = reinterpret_cast<std::uint16_t*>(buffers_.ranks[rank_]);
+            normalise(state, norm, model_.hidden, model_.epsilon, [&](std::size_t at, Real value, std::size_t n) {
+                Simd::store_shorts(shorts + at, Simd::mul(value, Simd::load(next->smoothing + at)), n);
+            });
+            codes_of_shorts({shorts, 0, kPanel}, 1, model_.hidden, &codes, rounding_ + row);
+            return;
+        }
+#endif
+        normalise(state, norm, model_.hidden, model_.epsilon, [](std::size_t, Real, std::size_t) {});
+        if (next != nullptr && next->is_rounded()) round_row(state, *next, codes, rounding_[row]);
     }
 
     std::uint8_t* packed() const { return buffers_.packed.empty() ? nullptr : buffers_.packed[rank_]; }
@@ -96,13 +150,24 @@ class Runner {
         const Matrix& matrix = layer.query_key_value;
         const std::size_t from = is_last ? layer.key_at() / kPanel : 0;
         const Range mine = share(matrix.panels() - from, team_, rank_);
-        float* target = buffers_.projected;
-        const std::size_t stride = layer.row();
-        const auto store = [=](std::size_t row, std::size_t column, Real value) {
-            Simd::store(target + row * stride + column, value);
-        };
-        multiply(rows(matrix), matrix, {from + mine.begin, from + mine.end}, packed(), store);
+        put_projected(layer, {from + mine.begin, from + mine.end}, [](std::size_t row) { return row; });
         end(Step::project);
+    }
+
+    // Queries, keys or values of some panels; `place` says where a row's go. A tile unit reads them in BF16.
+    template <class Place>
+    void put_projected(const Layer& layer, Range panels, Place place) {
+        const Matrix& matrix = layer.query_key_value;
+        const auto put = [&]<Waiting waiting>(const Shelf<waiting>& shelf) {
+            multiply(rows(matrix), matrix, panels, packed(), [=](std::size_t row, std::size_t column, Real value) {
+                shelf.put(place(row), column, value, kWidth);
+            });
+        };
+        if (kHasTiles && matrix.is_rounded()) {
+            put(Shelf<Waiting::halves>{buffers_.projected, kPanel, panel_stride(), nullptr});
+        } else {
+            put(Shelf<Waiting::reals>{buffers_.projected, layer.row(), kPanel, nullptr});
+        }
     }
 
     // From here on a row is a sequence: its first token.
@@ -115,7 +180,9 @@ class Runner {
             const auto token = static_cast<std::size_t>(work_.offsets[row] - work_.offsets[0]);
             std::memcpy(buffers_.first_states + row * hidden, states_ + token * hidden, hidden * sizeof(float));
             if (reader.is_rounded()) {
-                std::memcpy(buffers_.first_codes + row * bytes, codes_ + token * bytes, bytes);
+                std::uint8_t* target = buffers_.first_codes + row_place(row, bytes);
+                const std::uint8_t* source = codes_ + row_place(token, bytes);
+                for (std::size_t at = 0; at < bytes; at += kCodes) std::memcpy(target + byte_place(at), source + byte_place(at), kCodes);
                 buffers_.first_rounding[row] = rounding_[token];
             }
         }
@@ -127,13 +194,8 @@ class Runner {
         if (layer.heads == 0) return;
         // Their queries go where no key or value of any token lies: the front of each first row.
         const Range panels = share(layer.key_at() / kPanel, team_, rank_);
-        float* target = buffers_.projected;
-        const std::size_t stride = layer.row();
-        const Work& work = work_;
-        multiply(rows(layer.query_key_value), layer.query_key_value, panels, packed(), [=](std::size_t row, std::size_t column, Real value) {
-            const auto token = static_cast<std::size_t>(work.offsets[row] - work.offsets[0]);
-            Simd::store(target + token * stride + column, value);
-        });
+        const std::int64_t* offsets = work_.offsets;
+        put_projected(layer, panels, [=](std::size_t row) { return static_cast<std::size_t>(offsets[row] - offsets[0]); });
         end(Step::project);
     }
 
@@ -141,12 +203,9 @@ class Runner {
         if (layer.heads == 0) {
             add_bias(layer.output);
         } else {
-            const Range mine = share(work_.sequences * layer.heads, team_, rank_);
-            for (std::size_t pair = mine.begin; pair < mine.end; ++pair) {
-                mix(layer, pair / layer.heads, pair % layer.heads, is_last);
-            }
+            mix_all(layer, is_last);
             end(Step::attend);
-            add_product(buffers_.context, layer.values(), layer.output);
+            add_product(buffers_.context, layer.values(), kPanel, layer.output);
             end(Step::output);
         }
         const Range mine = share(rows_, team_, rank_);
@@ -159,8 +218,12 @@ class Runner {
         if (layer.ffn == 0) {
             add_bias(layer.down);
         } else {
-            expand(layer.up);
-            add_product(buffers_.inner, layer.up.panels() * kPanel, layer.down);
+            expand(layer.up, layer.down);
+            switch (wait_for(layer.down)) {
+                case Waiting::reals: add_product(buffers_.inner, layer.up.panels() * kPanel, kPanel, layer.down); break;
+                case Waiting::shorts: add_product(buffers_.inner, kPanel, panel_stride(), layer.down); break;
+                case Waiting::halves: add_product(nullptr, 0, 0, layer.down); break;
+            }
             end(Step::contract);
         }
         const Range mine = share(rows_, team_, rank_);
@@ -168,43 +231,91 @@ class Runner {
         end(Step::ffn_norm);
     }
 
-    void expand(const Matrix& up) {
+    void expand(const Matrix& up, const Matrix& down) {
         switch (model_.activation) {
-            case Activation::gelu: return expand_with<Activation::gelu>(up);
-            case Activation::gelu_tanh: return expand_with<Activation::gelu_tanh>(up);
-            case Activation::relu: return expand_with<Activation::relu>(up);
-            case Activation::tanh: return expand_with<Activation::tanh>(up);
-            case Activation::silu: return expand_with<Activation::silu>(up);
+            case Activation::gelu: return expand_with<Activation::gelu>(up, down);
+            case Activation::gelu_tanh: return expand_with<Activation::gelu_tanh>(up, down);
+            case Activation::relu: return expand_with<Activation::relu>(up, down);
+            case Activation::tanh: return expand_with<Activation::tanh>(up, down);
+            case Activation::silu: return expand_with<Activation::silu>(up, down);
         }
     }
 
     template <Activation kind>
-    void expand_with(const Matrix& up) {
-        float* target = buffers_.inner;
+    void expand_with(const Matrix& up, const Matrix& down) {
         const std::size_t stride = up.panels() * kPanel;
-        multiply(rows(up), up, share(up.panels(), team_, rank_), packed(), [=](std::size_t row, std::size_t column, Real value) {
-            Simd::store(target + row * stride + column, activate<kind>(value));
-        });
+        const auto put = [&]<Waiting waiting>(const auto& shelf) {
+            const auto store = [=](std::size_t row, std::size_t column, Real value) {
+#ifdef THINFER_TILES
+                if constexpr (waiting == Waiting::shorts && kind == Activation::gelu) {
+                    return shelf.put(row, column, rough_gelu(value), kWidth);
+                }
+#endif
+                shelf.put(row, column, activate<kind>(value), kWidth);
+            };
+            multiply(rows(up), up, share(up.panels(), team_, rank_), packed(), store);
+        };
+        const Waiting waiting = wait_for(down);
+        if (waiting == Waiting::reals) {
+            put.template operator()<Waiting::reals>(Shelf<Waiting::reals>{buffers_.inner, stride, kPanel, nullptr});
+        } else if constexpr (kHasTiles) {
+            if (waiting == Waiting::shorts) {
+                put.template operator()<Waiting::shorts>(Shelf<Waiting::shorts>{buffers_.inner, kPanel, panel_stride(), down.smoothing});
+            } else {
+                put.template operator()<Waiting::halves>(InputShelf{buffers_.inner_codes, down.row_bytes()});
+            }
+        }
         end(Step::expand);
     }
 
-    // states += W inputs + b; the step ends with the caller.
-    void add_product(const float* inputs, std::size_t stride, const Matrix& matrix) {
+    // Numbers from a panel of all rows to the next one; odd, so that a row's pieces do not share a cache line's place.
+    std::size_t panel_stride() const { return (tokens_ | 1) * kPanel; }
+
+    // Gives what waits as `matrix` reads it.
+    void take(const float* waiting_rows, std::size_t row_stride, std::size_t panel, const Matrix& matrix) {
+        if (!matrix.is_rounded()) return;
+        const Waiting waiting = wait_for(matrix);
+        const Range mine = share(rows_, team_, rank_);
+        for (std::size_t row = mine.begin; row < mine.end;) {
+            std::uint8_t* codes[kBlockRows];
+            const std::size_t end = at_most(mine.end, (row / kBlockRows + 1) * kBlockRows);
+            for (std::size_t at = row; at < end; ++at) codes[at - row] = buffers_.inner_codes + row_place(at, matrix.row_bytes());
+            take_some({row, end}, waiting, waiting_rows, row_stride, panel, matrix, codes);
+            row = end;
+        }
+        team_.wait();
+    }
+
+    void take_some(Range some, Waiting waiting, const float* waiting_rows, std::size_t row_stride,
+                   [[maybe_unused]] std::size_t panel, const Matrix& matrix, std::uint8_t* const* codes) {
+#ifdef THINFER_TILES
+        const auto* numbers = reinterpret_cast<const std::uint16_t*>(waiting_rows);
+        if (waiting == Waiting::shorts) {
+            const Shorts shorts{numbers + some.begin * row_stride, row_stride, panel};
+            return codes_of_shorts(shorts, some.end - some.begin, matrix.in, codes, buffers_.inner_rounding + some.begin);
+        }
+#endif
+        for (std::size_t row = some.begin; row < some.end; ++row) {
+            if (waiting == Waiting::reals) {
+                round_row(waiting_rows + row * row_stride, matrix, codes[row - some.begin], buffers_.inner_rounding[row]);
+            } else {
+#ifdef THINFER_TILES
+                copy_halves(numbers + row * row_stride, matrix.in, codes[row - some.begin]);
+#endif
+            }
+        }
+    }
+
+    // states += W x + b of what waits, or is there already (null); the step ends with the caller.
+    void add_product(const float* waiting_rows, std::size_t row_stride, std::size_t panel, const Matrix& matrix) {
         Rows from;
-        from.reals = inputs;
-        from.stride = stride;
+        from.reals = waiting_rows;
+        from.stride = row_stride;
         from.codes = buffers_.inner_codes;
         from.code_stride = matrix.row_bytes();
         from.rounding = buffers_.inner_rounding;
         from.count = rows_;
-        if (matrix.is_rounded()) {
-            const Range mine = share(rows_, team_, rank_);
-            for (std::size_t row = mine.begin; row < mine.end; ++row) {
-                std::uint8_t* codes = buffers_.inner_codes + row * from.code_stride;
-                round_row(inputs + row * stride, matrix, codes, buffers_.inner_rounding[row]);
-            }
-            team_.wait();
-        }
+        if (waiting_rows != nullptr) take(waiting_rows, row_stride, panel, matrix);
         float* states = states_;
         const std::size_t hidden = model_.hidden;
         multiply(from, matrix, share(matrix.panels(), team_, rank_), packed(), [=](std::size_t row, std::size_t column, Real value) {
@@ -224,6 +335,48 @@ class Runner {
             });
         }
     }
+
+    // Attention of this rank's heads and sequences; of first tokens alone in the last layer.
+    void mix_all(const Layer& layer, bool is_last) {
+        const Range mine = share(work_.sequences * layer.heads, team_, rank_);
+#ifdef THINFER_TILES
+        if (layer.query_key_value.is_rounded()) {
+            switch (wait_for(layer.output)) {
+                case Waiting::reals:
+                    return mix_tiled(layer, mine, is_last, Shelf<Waiting::reals>{buffers_.context, layer.values(), kPanel, nullptr});
+                case Waiting::shorts:
+                    return mix_tiled(layer, mine, is_last, Shelf<Waiting::shorts>{buffers_.context, layer.values(), kPanel, layer.output.smoothing});
+                case Waiting::halves:
+                    return mix_tiled(layer, mine, is_last, Shelf<Waiting::halves>{buffers_.context, layer.values(), kPanel, nullptr});
+            }
+        }
+#endif
+        for (std::size_t pair = mine.begin; pair < mine.end; ++pair) mix(layer, pair / layer.heads, pair % layer.heads, is_last);
+    }
+
+#ifdef THINFER_TILES
+    template <Waiting waiting>
+    void mix_tiled(const Layer& layer, Range mine, bool is_last, const Shelf<waiting>& shelf) {
+        Tiles tiles;
+        const Columns projected{reinterpret_cast<const std::uint16_t*>(buffers_.projected), panel_stride()};
+        for (std::size_t pair = mine.begin; pair < mine.end; ++pair) {
+            const std::size_t sequence = pair / layer.heads, head = pair % layer.heads;
+            TileHead part{};
+            part.first = static_cast<std::size_t>(work_.offsets[sequence] - work_.offsets[0]);
+            part.length = static_cast<std::size_t>(work_.offsets[sequence + 1] - work_.offsets[sequence]);
+            part.queries = is_last ? 1 : part.length;
+            part.query_at = head * layer.qk_size;
+            part.key_at = layer.key_at() + part.query_at;
+            part.value_at = layer.value_at() + head * layer.value_size;
+            part.qk_size = layer.qk_size;
+            part.value_size = layer.value_size;
+            const std::size_t row = is_last ? sequence : part.first, column = head * layer.value_size;
+            mix_tiles(tiles, projected, part, buffers_.ranks[rank_], [=](std::size_t query, std::size_t at, Real value, std::size_t n) {
+                shelf.put(row + query, column + at, value, n);
+            });
+        }
+    }
+#endif
 
     // Attention of one head of one sequence; of its first token alone in the last layer.
     void mix(const Layer& layer, std::size_t sequence, std::size_t head, bool is_last) {

@@ -94,8 +94,8 @@ struct Simd {
     }
     static Int load_sums(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const Int*>(p)); }
     static void store_sums(std::int32_t* p, Int v) { _mm256_storeu_si256(reinterpret_cast<Int*>(p), v); }
-    static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
-        return _mm256_cvtepi32_ps(_mm256_sub_epi32(sum, _mm256_mullo_epi32(column_sums, _mm256_set1_epi32(zero))));
+    static Real to_real(Int sum, Int column_sums, float zero) {
+        return _mm256_fnmadd_ps(set(zero), _mm256_cvtepi32_ps(column_sums), _mm256_cvtepi32_ps(sum));
     }
     static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
         const Int whole = _mm256_cvtps_epi32(v);

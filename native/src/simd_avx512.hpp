@@ -74,9 +74,9 @@ struct Simd {
     }
     static Int load_sums(const std::int32_t* p) { return _mm512_loadu_si512(p); }
     static void store_sums(std::int32_t* p, Int v) { _mm512_storeu_si512(p, v); }
-    // (sum - zero * column sum) as a float
-    static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
-        return _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_mullo_epi32(column_sums, _mm512_set1_epi32(zero))));
+    // sum - zero * column sum, each rounded to a float first: a whole product is three times as slow
+    static Real to_real(Int sum, Int column_sums, float zero) {
+        return _mm512_fnmadd_ps(set(zero), _mm512_cvtepi32_ps(column_sums), _mm512_cvtepi32_ps(sum));
     }
     // Rounds `n` of 16 values in 0 ... 255.
     static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
@@ -114,10 +114,16 @@ struct Simd {
     }
 #endif
     static void store_halves(std::uint16_t* p, Real v, std::size_t n) {
+#ifdef __AVX512BF16__
+        const __m256bh short_v = _mm512_cvtneps_pbh(v);
+        if (n == kWidth) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<const __m256i&>(short_v));
+        _mm256_mask_storeu_epi16(p, first(n), reinterpret_cast<const __m256i&>(short_v));
+#else
         const Int bits = _mm512_castps_si512(v);
         const Int tie = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
         const Int rounded = _mm512_add_epi32(bits, _mm512_add_epi32(tie, _mm512_set1_epi32(0x7FFF)));
         _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+#endif
     }
     static Real load_halves(const std::uint16_t* p, std::size_t n) {
         const Int wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first(n), p));
@@ -126,4 +132,102 @@ struct Simd {
     static Real load_bytes(const std::int8_t* p, std::size_t n) {
         return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), p)));
     }
+
+#ifdef THINFER_TILES
+    // What only the tile unit's kernels use: FP16, and two-byte numbers without a meaning.
+    static Real to_reals(Int a) { return _mm512_cvtepi32_ps(a); }
+    static Real fnma(Real a, Real b, Real c) { return _mm512_fnmadd_ps(a, b, c); }
+    // min(|a|, most), `most` positive
+    static Real bounded_size(Real a, float most) { return _mm512_range_ps(a, _mm512_set1_ps(most), 0b1010); }
+    // `a` times 2 to the whole number that the last bits of `shifted` hold
+    static Real add_exponent(Real a, Real shifted) {
+        return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
+    }
+    static Real keep_or(Real v, std::size_t n, Real rest) { return _mm512_mask_mov_ps(rest, first(n), v); }
+    // Whether no number is above `most` and one at least is above `least`.
+    static bool is_largest_within(Real v, float least, float most) {
+        const bool is_low_enough = _mm512_cmp_ps_mask(v, set(most), _CMP_NLE_UQ) == 0;
+        return is_low_enough && _mm512_cmp_ps_mask(v, set(least), _CMP_GT_OQ) != 0;
+    }
+    static __mmask32 first_halves(std::size_t n) { return static_cast<__mmask32>((std::uint64_t{1} << n) - 1U); }
+    static Int load_some_halves(const std::uint16_t* p, std::size_t n) { return _mm512_maskz_loadu_epi16(first_halves(n), p); }
+    // Numbers `begin` to `end` of a register from memory, the others as they are.
+    static Int add_halves(Int some, const std::uint16_t* p, std::size_t begin, std::size_t end) {
+        return _mm512_mask_loadu_epi16(some, first_halves(end) & ~first_halves(begin), p - begin);
+    }
+    // Pairs of the first and of the last 16 of two rows of 32.
+    static void interleave_halves(Int even, Int odd, Int& low, Int& high) {
+        const Int low_bits = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(even));
+        const Int low_odd = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(odd));
+        low = _mm512_or_si512(low_bits, _mm512_slli_epi32(low_odd, 16));
+        const Int high_bits = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(even, 1));
+        const Int high_odd = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(odd, 1));
+        high = _mm512_or_si512(high_bits, _mm512_slli_epi32(high_odd, 16));
+    }
+    // Rounds to FP16; what is beyond its range becomes its largest number.
+    static void store_shorts(std::uint16_t* p, Real v, std::size_t n) {
+        const Real bounded = _mm512_range_ps(v, _mm512_set1_ps(65504.0F), 0b0010);  // the nearer to 0, with the sign of `v`
+        const __m256i shorts = _mm512_cvtps_ph(bounded, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        if (n == kWidth) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), shorts);
+        _mm256_mask_storeu_epi16(p, first(n), shorts);
+    }
+    static Int largest_halves(Int a, Int b) { return _mm512_max_epi16(a, b); }
+    static Int largest_bits(Int a, Int b) { return _mm512_max_epu16(a, b); }
+    // The largest number, or the least with `is_negative`, of what the two functions above have kept.
+    static float widest_half(Int kept, bool is_negative) {
+        const Int even = _mm512_and_si512(kept, _mm512_set1_epi32(0xFFFF)), odd = _mm512_srli_epi32(kept, 16);
+        const auto bits = static_cast<std::uint16_t>(_mm512_reduce_max_epu32(_mm512_max_epu32(even, odd)));
+        if (is_negative && bits < 0x8000) return 0.0F;
+        return _cvtsh_ss(bits);
+    }
+    // How a row in FP16 becomes codes: a row of usual size in FP16 itself, any other in FP32.
+    class Scale {
+      public:
+        Scale() = default;
+        Scale(float least, float most) {
+            const float width = most - least;
+            factor_ = width > 0.0F ? 255.0F / width : 0.0F;
+#ifdef __AVX512FP16__
+            is_usual_ = width > 0.01F && width < 6e4F;
+            short_factor_ = static_cast<_Float16>(is_usual_ ? factor_ : 0.0F);
+            if (is_usual_) factor_ = static_cast<float>(short_factor_);
+#endif
+            zero_ = __builtin_nearbyintf(-least * factor_);
+#ifdef __AVX512FP16__
+            short_zero_ = static_cast<_Float16>(zero_);
+#endif
+        }
+        float zero() const { return zero_; }
+        float step() const { return factor_ > 0.0F ? 1.0F / factor_ : 0.0F; }
+
+        // Codes of `n` of 32 numbers.
+        void store(std::uint8_t* codes, const std::uint16_t* row, std::size_t n) const {
+            const __m256i found = to_codes(n == 32 ? _mm512_loadu_si512(row) : load_some_halves(row, n));
+            if (n == 32) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), found);
+            _mm256_mask_storeu_epi8(codes, first_halves(n), found);
+        }
+
+      private:
+        __m256i to_codes(Int halves) const {
+#ifdef __AVX512FP16__
+            if (is_usual_) {
+                const __m512h numbers = reinterpret_cast<const __m512h&>(halves);
+                const __m512h value = _mm512_fmadd_ph(numbers, _mm512_set1_ph(short_factor_), _mm512_set1_ph(short_zero_));
+                return _mm512_cvtusepi16_epi8(_mm512_cvtph_epu16(_mm512_max_ph(value, _mm512_setzero_ph())));
+            }
+#endif
+            const Real low = fma(_mm512_cvtph_ps(_mm512_castsi512_si256(halves)), set(factor_), set(zero_));
+            const Real high = fma(_mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1)), set(factor_), set(zero_));
+            const __m256i first_words = _mm512_cvtusepi32_epi16(_mm512_cvtps_epu32(max(low, set(0.0F))));
+            const __m256i last_words = _mm512_cvtusepi32_epi16(_mm512_cvtps_epu32(max(high, set(0.0F))));
+            return _mm512_cvtusepi16_epi8(_mm512_inserti64x4(_mm512_castsi256_si512(first_words), last_words, 1));
+        }
+
+        float factor_ = 0.0F, zero_ = 0.0F;
+#ifdef __AVX512FP16__
+        _Float16 short_factor_ = 0, short_zero_ = 0;
+        bool is_usual_ = false;
+#endif
+    };
+#endif
 };

@@ -77,8 +77,9 @@ struct Simd {
     }
     static Int load_sums(const std::int32_t* p) { return vld1q_s32(p); }
     static void store_sums(std::int32_t* p, Int v) { vst1q_s32(p, v); }
-    static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
-        return vcvtq_f32_s32(vmlsq_n_s32(sum, column_sums, zero - kShift));
+    static Real to_real(Int sum, Int column_sums, float zero) {
+        const Real whole = vcvtq_f32_s32(vmlaq_n_s32(sum, column_sums, kShift));
+        return vfmsq_f32(whole, set(zero), vcvtq_f32_s32(column_sums));
     }
     static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
         const uint16x4_t words = vmovn_u32(vcvtnq_u32_f32(v));

@@ -46,8 +46,8 @@ struct Simd {
     static void transpose(Int (&)[1]) {}
     static Int load_sums(const std::int32_t* p) { return *p; }
     static void store_sums(std::int32_t* p, Int v) { *p = v; }
-    static Real to_real(Int sum, Int column_sums, std::int32_t zero) {
-        return static_cast<float>(sum - zero * column_sums);
+    static Real to_real(Int sum, Int column_sums, float zero) {
+        return fma(-zero, static_cast<float>(column_sums), static_cast<float>(sum));
     }
     static void store_codes(std::uint8_t* p, Real v, std::size_t n) {
         if (n) *p = static_cast<std::uint8_t>(std::nearbyint(v));

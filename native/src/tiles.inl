@@ -1,56 +1,140 @@
-// INT8 products on a tile unit: blocks of 32 rows and a panel's 32 columns. The sums are the same
-// integers as those of the vector kernels, and what follows is the same code: so are the logits.
+// Products on a tile unit: blocks of 32 rows and a panel's 32 columns. While the unit works on one block,
+// the vectors finish the one before, a few rows after each step: the two run beside each other.
 
-constexpr std::size_t kTileGroups = 16;  // of 4 inputs, that one step takes
-constexpr std::size_t kFewestRows = 4;   // with fewer, a tile is mostly empty and vectors do less
-static_assert(kTileGroups * kGroup == kCodes);
+constexpr std::size_t kTileGroups = 16;  // of 4 codes or 2 halves, that one step takes
+constexpr std::size_t kLine = 64;        // bytes of a cache line
+constexpr std::size_t kGroupBytes = kPanel * kGroup;  // of a panel's group, of either kind
+static_assert(kTileGroups * kGroup == kCodes && kPanel * kPair * sizeof(std::uint16_t) == kGroupBytes);
 
-// The groups after the last whole step, filled up with zeros; rows of codes are filled up as well.
+// The groups after the last whole step, filled up with zeros; rows of inputs are filled up as well.
 struct Tail {
-    alignas(64) std::int8_t weights[kTileGroups * kPanel * kGroup];
+    alignas(64) std::uint8_t weights[kTileGroups * kGroupBytes];
 
-    Tail(const std::int8_t* panel, std::size_t groups) {
-        const std::size_t left = groups % kTileGroups, bytes = left * kPanel * kGroup;
+    Tail(const std::uint8_t* panel, std::size_t groups) {
+        const std::size_t left = groups % kTileGroups, bytes = left * kGroupBytes;
         if (left == 0) return;
-        std::memcpy(weights, panel + (groups - left) * kPanel * kGroup, bytes);
+        std::memcpy(weights, panel + (groups - left) * kGroupBytes, bytes);
         std::memset(weights + bytes, 0, sizeof weights - bytes);
     }
 };
 
-inline void sum_block(Tiles& tiles, const std::uint8_t* codes, std::size_t stride, const std::int8_t* panel,
-                      const Tail& tail, std::size_t groups, bool is_tall, std::int32_t* sums) {
-    tiles.clear();
-    std::size_t group = 0;
-    for (; group + kTileGroups <= groups; group += kTileGroups) {
-        tiles.add(codes + group * kGroup, stride, panel + group * kPanel * kGroup, is_tall);
-    }
-    if (group < groups) tiles.add(codes + group * kGroup, stride, tail.weights, is_tall);
-    tiles.store(sums);
-}
+// A matrix's panels as the unit reads them.
+template <Kind kind>
+struct Panels {
+    const std::uint8_t* data;
+    std::size_t groups;
 
-// `store(row, column, value)` for some panels of `W x + b`. Up to 31 rows of codes behind the last
-// are read and dropped: `lay_out` keeps room for them.
-template <class Store>
-void multiply_tiles(const Rows& rows, const Matrix& matrix, Range panels, Store store) {
-    const std::size_t groups = matrix.groups();
-    alignas(64) std::int32_t sums[Tiles::kRows * kPanel];
-    Tiles tiles;
-    for (std::size_t at = panels.begin; at < panels.end; ++at) {
-        const std::int8_t* panel = matrix.i8 + at * groups * kPanel * kGroup;
-        const Tail tail(panel, groups);
-        for (std::size_t row = 0; row < rows.count; row += Tiles::kRows) {
-            const std::size_t count = rows.count - row < Tiles::kRows ? rows.count - row : Tiles::kRows;
-            sum_block(tiles, rows.codes + row * rows.code_stride, rows.code_stride, panel, tail, groups,
-                      count > Tiles::kRows / 2, sums);
-            for (std::size_t column = at * kPanel; column < (at + 1) * kPanel; column += kWidth) {
-                const auto offsets = Simd::load_sums(matrix.sums + column);
-                const Real scale = Simd::load(matrix.scale + column), bias = Simd::load(matrix.bias + column);
-                for (std::size_t r = 0; r < count; ++r) {
-                    const auto whole = Simd::load_sums(sums + r * kPanel + column % kPanel);
-                    finish_sum(row + r, column, whole, rows.rounding[row + r], offsets, scale, bias, store);
-                }
+    explicit Panels(const Matrix& matrix)
+        : data(kind == Kind::int8 ? reinterpret_cast<const std::uint8_t*>(matrix.i8) : reinterpret_cast<const std::uint8_t*>(matrix.b16)),
+          groups(kind == Kind::int8 ? matrix.groups() : matrix.pairs()) {}
+
+    const std::uint8_t* at(std::size_t panel) const { return data + panel * groups * kGroupBytes; }
+    std::size_t steps() const { return (groups + kTileGroups - 1) / kTileGroups; }
+};
+
+// What makes values of the sums of a panel's columns, in registers while a block is on its way out.
+template <Kind kind>
+struct Finish {
+    Real offsets[2], scale[2], bias[2];
+
+    Finish(const Matrix& matrix, std::size_t column) {
+        for (std::size_t half = 0; half < 2; ++half, column += kWidth) {
+            bias[half] = Simd::load(matrix.bias + column);
+            if constexpr (kind == Kind::int8) {
+                offsets[half] = Simd::to_reals(Simd::load_sums(matrix.sums + column));
+                scale[half] = Simd::load(matrix.scale + column);
             }
         }
+    }
+
+    template <class Store>
+    void row(const std::int32_t* sums, const Rounding* rounding, std::size_t row, std::size_t column, const Store& store) const {
+        if constexpr (kind == Kind::int8) {
+            const Real zero = Simd::set(rounding->zero), step = Simd::set(rounding->step);
+            const Real left = Simd::fnma(zero, offsets[0], Simd::to_reals(Simd::load_sums(sums)));
+            const Real right = Simd::fnma(zero, offsets[1], Simd::to_reals(Simd::load_sums(sums + kWidth)));
+            store(row, column, Simd::fma(left, Simd::mul(scale[0], step), bias[0]));
+            store(row, column + kWidth, Simd::fma(right, Simd::mul(scale[1], step), bias[1]));
+        } else {
+            const auto* reals = reinterpret_cast<const float*>(sums);
+            store(row, column, Simd::add(Simd::load(reals), bias[0]));
+            store(row, column + kWidth, Simd::add(Simd::load(reals + kWidth), bias[1]));
+        }
+    }
+};
+
+// Fetches the panel after this one while this one is multiplied, a few lines a step.
+class Fetch {
+  public:
+    Fetch(const std::uint8_t* next, bool is_there, std::size_t blocks)
+        : next_(next), stride_(is_there ? kLine : 0), turns_((2 * kTileGroups + kLines * blocks - 1) / (kLines * blocks)) {}
+
+    void step() {
+        for (std::size_t turn = 0; turn < turns_; ++turn, next_ += kLines * stride_) {
+            for (std::size_t ahead = 0; ahead < kLines; ++ahead) __builtin_prefetch(next_ + ahead * stride_, 0, 2);
+        }
+    }
+
+  private:
+    static constexpr std::size_t kLines = 4;
+    const std::uint8_t* next_;
+    std::size_t stride_, turns_;
+};
+
+// `store(row, column, value)` for some panels of `W x + b`; `skips` leaves out the tiles that are zero.
+// Up to 31 rows of inputs behind the last are read and dropped: `lay_out` keeps room for them.
+template <Kind kind, bool skips, class Store>
+void multiply_tiles(const Rows& given, const Matrix& matrix, Range panels, Store store) {
+    const Rows rows = given;
+    const Panels<kind> weights(matrix);
+    const std::size_t blocks = (rows.count + Tiles::kRows - 1) / Tiles::kRows;
+    alignas(64) std::int32_t sums[Tiles::kRows * kPanel];
+    // The block that is on its way out while the next one is computed.
+    std::size_t last_row = 0, last_column = panels.begin * kPanel, last_count = 0;
+    Tiles tiles;
+    for (std::size_t at = panels.begin; at < panels.end; ++at) {
+        const std::uint8_t* panel = weights.at(at);
+        const Tail tail(panel, weights.groups);
+        const bool is_last = at + 1 == panels.end;  // nothing lies behind it
+        Fetch fetch(is_last ? panel : weights.at(at + 1), !is_last, blocks);
+        const std::uint16_t* chosen = skips ? matrix.tiles->steps.data() + matrix.tiles->starts[at] : nullptr;
+        const std::size_t steps = skips ? matrix.tiles->starts[at + 1] - matrix.tiles->starts[at] : weights.steps();
+        const std::size_t each = steps == 0 ? 0 : (Tiles::kRows + steps - 1) / steps;  // rows that are finished after a step
+        tiles.await();
+        for (std::size_t row = 0; row < rows.count; row += Tiles::kRows) {
+            const std::size_t count = at_most(rows.count - row, Tiles::kRows);
+            const bool is_tall = count > Tiles::kRows / 2;
+            const std::uint8_t* block = rows.codes + row_place(row, rows.code_stride);
+            tiles.clear();
+            const Finish<kind> finish(matrix, last_column);
+            std::size_t finished = 0;
+            for (std::size_t turn = 0; turn < steps; ++turn) {
+                const std::size_t step = skips ? chosen[turn] / 4 : turn;
+                const std::uint8_t* inputs = block + step * kPieceStride;
+                const bool is_whole = (step + 1) * kTileGroups <= weights.groups;
+                const std::uint8_t* weight = is_whole ? panel + step * kTileGroups * kGroupBytes : tail.weights;
+                if constexpr (skips) {
+                    tiles.add_some<kind>(inputs, kCodes, weight, weight + kGroupBytes / 2, kGroupBytes, is_tall, chosen[turn] % 4);
+                } else {
+                    tiles.add<kind>(inputs, kCodes, weight, weight + kGroupBytes / 2, kGroupBytes, is_tall);
+                    fetch.step();
+                }
+                for (const std::size_t until = at_most(finished + each, last_count); finished < until; ++finished) {
+                    finish.row(sums + finished * kPanel, rows.rounding + last_row + finished, last_row + finished, last_column, store);
+                }
+            }
+            for (; finished < last_count; ++finished) {
+                finish.row(sums + finished * kPanel, rows.rounding + last_row + finished, last_row + finished, last_column, store);
+            }
+            tiles.store(sums, kGroupBytes, is_tall);
+            last_row = row;
+            last_column = at * kPanel;
+            last_count = count;
+        }
+    }
+    const Finish<kind> finish(matrix, last_column);
+    for (std::size_t r = 0; r < last_count; ++r) {
+        finish.row(sums + r * kPanel, rows.rounding + last_row + r, last_row + r, last_column, store);
     }
 }
 
@@ -66,10 +150,16 @@ inline bool are_tiles_sound() {
             codes[row * kStride + at] = static_cast<std::uint8_t>((row * 91 + at * 53) % 256);
         }
     }
-    const Tail tail(panel, kGroups);
+    const auto* weights = reinterpret_cast<const std::uint8_t*>(panel);
+    const Tail tail(weights, kGroups);
     {
         Tiles tiles;
-        sum_block(tiles, codes, kStride, panel, tail, kGroups, true, sums);
+        tiles.await();
+        tiles.clear();
+        tiles.add<Kind::int8>(codes, kStride, weights, weights + kGroupBytes / 2, kGroupBytes, true);
+        tiles.add<Kind::int8>(codes + kCodes, kStride, tail.weights, tail.weights + kGroupBytes / 2, kGroupBytes, true);
+        tiles.store(sums, kGroupBytes, true);
+        tiles.await();
     }
     for (std::size_t row = 0; row < Tiles::kRows; ++row) {
         for (std::size_t column = 0; column < kPanel; ++column) {
@@ -82,4 +172,19 @@ inline bool are_tiles_sound() {
         }
     }
     return true;
+}
+
+// Multiply-accumulates of codes in a second, from the best of some short runs.
+inline double measure_tile_peak() {
+    constexpr std::size_t kTurns = 200, kRepeats = 40, kSteps = 64 * 4;
+    double best = 1e9;
+    Tiles tiles;
+    tiles.clear();
+    for (std::size_t at = 0; at < kRepeats; ++at) {
+        const double start = read_clock();
+        for (std::size_t turn = 0; turn < kTurns; ++turn) tiles.spin();
+        const double taken = read_clock() - start;
+        if (taken < best) best = taken;
+    }
+    return static_cast<double>(kTurns * kSteps * 16 * 16 * kCodes) / best;
 }

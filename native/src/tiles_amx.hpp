@@ -27,6 +27,9 @@ class Tiles {
     Tiles(const Tiles&) = delete;
     Tiles& operator=(const Tiles&) = delete;
 
+    // Sees to it that everything stored so far is in memory before the next load reads it.
+    void await() { asm volatile("" : : : "memory"); }
+
     void clear() {
         _tile_zero(0);
         _tile_zero(1);
@@ -34,26 +37,67 @@ class Tiles {
         _tile_zero(3);
     }
 
-    // Adds 64 inputs: codes [32, 64] a `stride` apart and 16 groups of a panel, [16][32][4]. Without
-    // `is_tall` only the first 16 rows count.
-    void add(const std::uint8_t* codes, std::size_t stride, const std::int8_t* weights, bool is_tall) {
-        asm volatile("" : : : "memory");
-        _tile_loadd(6, weights, 128);
-        _tile_loadd(7, weights + 64, 128);
-        _tile_loadd(4, codes, stride);
-        _tile_dpbusd(0, 4, 6);
-        _tile_dpbusd(1, 4, 7);
+    // Adds 64 bytes of inputs: rows [32, 64] a `stride` apart and two halves of 16 columns, [16][64]
+    // each, their rows `step` bytes apart. Without `is_tall` only the first 16 rows count.
+    template <Kind kind>
+    void add(const void* rows, std::size_t stride, const void* left, const void* right, std::size_t step, bool is_tall) {
+        _tile_loadd(6, left, step);
+        _tile_loadd(4, rows, stride);
+        _tile_loadd(7, right, step);
+        if constexpr (kind == Kind::int8) {
+            _tile_dpbusd(0, 4, 6);
+            _tile_dpbusd(1, 4, 7);
+        } else {
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+        }
         if (!is_tall) return;
-        _tile_loadd(5, codes + 16 * stride, stride);
-        _tile_dpbusd(2, 5, 6);
-        _tile_dpbusd(3, 5, 7);
+        _tile_loadd(5, static_cast<const std::uint8_t*>(rows) + 16 * stride, stride);
+        if constexpr (kind == Kind::int8) {
+            _tile_dpbusd(2, 5, 6);
+            _tile_dpbusd(3, 5, 7);
+        } else {
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
     }
 
-    // Writes the sums, [32, 32].
-    void store(std::int32_t* target) {
-        _tile_stored(0, target, 128);
-        _tile_stored(1, target + 16, 128);
-        _tile_stored(2, target + 16 * 32, 128);
-        _tile_stored(3, target + 16 * 32 + 16, 128);
+    // The same where one of the two halves may be all zeros: `sides` has 1 for the left and 2 for the right.
+    template <Kind kind>
+    void add_some(const void* rows, std::size_t stride, const void* left, const void* right, std::size_t step, bool is_tall, unsigned sides) {
+        static_assert(kind == Kind::int8);
+        if (sides == 3) return add<kind>(rows, stride, left, right, step, is_tall);
+        const auto* below = static_cast<const std::uint8_t*>(rows) + 16 * stride;
+        _tile_loadd(4, rows, stride);
+        if (is_tall) _tile_loadd(5, below, stride);
+        if (sides == 1) {
+            _tile_loadd(6, left, step);
+            _tile_dpbusd(0, 4, 6);
+            if (is_tall) _tile_dpbusd(2, 5, 6);
+        } else {
+            _tile_loadd(7, right, step);
+            _tile_dpbusd(1, 4, 7);
+            if (is_tall) _tile_dpbusd(3, 5, 7);
+        }
+    }
+
+    // Writes the sums, [32, 32] of four bytes, their rows `stride` bytes apart; the first 16 rows without `is_tall`.
+    void store(void* target, std::size_t stride, bool is_tall) {
+        auto* place = static_cast<std::uint8_t*>(target);
+        _tile_stored(0, place, stride);
+        _tile_stored(1, place + 64, stride);
+        if (!is_tall) return;
+        _tile_stored(2, place + 16 * stride, stride);
+        _tile_stored(3, place + 16 * stride + 64, stride);
+    }
+
+    // Products of tiles in a row, for the peak: 64 steps of four.
+    void spin() {
+        for (int at = 0; at < 64; ++at) {
+            _tile_dpbusd(0, 4, 6);
+            _tile_dpbusd(1, 4, 7);
+            _tile_dpbusd(2, 5, 6);
+            _tile_dpbusd(3, 5, 7);
+        }
     }
 };
