@@ -23,14 +23,15 @@ _QUALITY_EXIT = 4  # the verdict is bad, the result is whole
 def save(settings: Settings, name: str, results: Mapping[str, Any]) -> Path:
     """Write `results/NAME.json`.
 
-    Where the file holds other sets already, they stay: sets can be run one after another.
+    Where the file holds other sets already, they stay: sets can be run one after another, and
+    those of a machine with a tag stand beside the others.
     """
     target = settings.results / f"{name}.json"
     older: dict[str, Any] = {}
     if target.is_file():
         older = json.loads(target.read_text(encoding="utf-8")).get("results", {})
     stamped = {
-        key: {
+        key if settings.tag is None else f"{key}, {settings.tag}": {
             **to_json(value),
             "machine": describe_machine(),
             "threads": settings.threads,

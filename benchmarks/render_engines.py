@@ -32,7 +32,8 @@ def render_sparse(results: Body) -> list[str]:
     parts = [facts(results)]
     for body in results.values():
         said = body["engines"]["native int8"].partition(", ")[2]
-        parts += [_title(body, f": it {said}."), _milliseconds(body["workloads"])]
+        zeros = f" Zero are {body['zeros']}." if "zeros" in body else ""
+        parts += [_title(body, f": it {said}.{zeros}"), _milliseconds(body["workloads"])]
         parts.append(_ratios(body["workloads"]))
     return parts
 

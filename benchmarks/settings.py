@@ -89,6 +89,7 @@ class Settings:
     limit: int | None
     threads: int
     seed: int
+    tag: str | None = None  # names the machine in the keys of its results
 
     def teacher(self, item: RealSet) -> Path:
         """Give where the teacher of a set lies."""
@@ -144,6 +145,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, help="rows of each part: a trial, not a result")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tag", help="of another machine: its results stand beside the others")
     return parser
 
 
@@ -160,6 +162,7 @@ def to_settings(arguments: argparse.Namespace) -> Settings:
         limit=arguments.limit,
         threads=arguments.threads,
         seed=arguments.seed,
+        tag=arguments.tag,
     )
 
 

@@ -1,7 +1,7 @@
 """Zeros among the weights: the native engine with and without skipping them, DeepSparse beside.
 
-The weights of 6 × 768 are drawn, 90 % of every encoder matrix is zero in `1x4` blocks; only time is
-quoted. All engines get the same weights and take turns. DeepSparse runs in an interpreter of its
+The weights of 6 × 768 are drawn, 90 % of every encoder matrix is zero in `1x4` blocks, or 75 % of it
+in whole tiles where the machine has a tile unit; only time is quoted. All engines get the same weights and take turns. DeepSparse runs in an interpreter of its
 own (`THINFER_DEEPSPARSE_PYTHON`); where none is named its row is absent.
 """
 
@@ -36,14 +36,16 @@ from thinfer.nn.encoder import EncoderClassifier
 SHAPE = "6 × 768"
 SPARSITY = 0.9
 PATTERN = "1x4"
-LEVELS: Mapping[str, str] = {"own": "", "avxvnni": "avxvnni", "avx2": "avx2"}
+LEVELS: Mapping[str, str] = {"own": "", "avxvnni": "avxvnni", "avx2": "avx2", "amx": "amx"}
+_USUAL = "own,avxvnni,avx2"
+_TILE, _TILES_ZERO = (16, 64), 0.75  # output channels by inputs, as the unit loads them
 _SKIPS = "THINFER_SPARSE"
 
 
-def measure(settings: Settings, rounds: int, *, has_peer: bool) -> dict[str, Any]:
+def measure(settings: Settings, rounds: int, *, has_peer: bool, has_tiles: bool) -> dict[str, Any]:
     """Time dense and sparse weights on every shape, with the threads of the settings."""
     dense = draw_model(settings, SHAPE)
-    sparse = set_zeros(dense)
+    sparse = set_zero_tiles(dense, settings.seed) if has_tiles else set_zeros(dense)
     work = draw_batches(settings, sparse.architecture.vocab)
     with tempfile.TemporaryDirectory(prefix="thinfer-") as root, ExitStack() as stack:
         engines: dict[str, Engine] = {
@@ -63,7 +65,23 @@ def measure(settings: Settings, rounds: int, *, has_peer: bool) -> dict[str, Any
             stack.enter_context(closing(engine))
         versions = {name: engine.info.version for name, engine in engines.items()}
         rows = {name: time_engines(engines, each, settings, rounds) for name, each in work.items()}
-    return {"shape": SHAPE, "engines": versions, "workloads": rows}
+    zeros = (
+        f"{_TILES_ZERO:.0%} of the tiles" if has_tiles else f"{SPARSITY:.0%} in {PATTERN} blocks"
+    )
+    return {"shape": SHAPE, "zeros": zeros, "engines": versions, "workloads": rows}
+
+
+def set_zero_tiles(checkpoint: Checkpoint, seed: int) -> Checkpoint:
+    """Give a model of which most tiles, drawn, are zero."""
+    rng = np.random.default_rng(seed)
+    weights = checkpoint.model.weights()
+    for name in list_matrices(weights):
+        values = weights[name]
+        tiles = [-(-size // step) for size, step in zip(values.shape, _TILE, strict=True)]
+        stays = np.kron(rng.random(tiles) >= _TILES_ZERO, np.ones(_TILE, dtype=bool))
+        weights[name] = values * stays[: values.shape[0], : values.shape[1]]
+    model = EncoderClassifier.from_weights(checkpoint.architecture, weights)
+    return replace(checkpoint, model=model)
 
 
 def set_zeros(checkpoint: Checkpoint) -> Checkpoint:
@@ -104,14 +122,18 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--level", choices=list(LEVELS), help="one, in this process; to stdout")
+    parser.add_argument("--levels", default=_USUAL, help=f"some of {', '.join(LEVELS)}")
     arguments = parser.parse_args()
     settings = to_settings(arguments)
     if arguments.level:
         # The peer has no switch for its instructions: it stands beside the machine's own alone.
         has_peer = arguments.level == "own" and PYTHON in os.environ
-        print(json.dumps(measure(settings, arguments.rounds, has_peer=has_peer)))
+        has_tiles = arguments.level == "amx"
+        found = measure(settings, arguments.rounds, has_peer=has_peer, has_tiles=has_tiles)
+        print(json.dumps(found))
         return
-    for level, isa in LEVELS.items():
+    for level in arguments.levels.split(","):
+        isa = LEVELS[level]
         for threads in range(1, settings.threads + 1):
             argv = [sys.executable, "-m", "benchmarks.sparse", *sys.argv[1:]]
             argv += ["--level", level, "--threads", str(threads)]

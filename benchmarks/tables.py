@@ -13,20 +13,35 @@ _TRIAL = "**A trial on {limit} rows of each part: not a result.**"
 
 
 def facts(results: Body) -> str:
-    """One line a machine; a warning where a result is a trial."""
-    lines = []
-    for body in results.values():
-        machine = body["machine"]
-        libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
-        lines.append(
-            f"{machine['cpu']} ({', '.join(machine['flags'])}), {machine['cores']} of "
-            f"{machine['cores_of_host']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, "
-            f"{machine['system']}, Python {machine['python']}; {body['threads']} threads; "
-            f"{libraries}."
-        )
+    """One line a machine, with the names of its results where there are several processors.
+
+    A warning where a result is a trial.
+    """
+    lines: dict[str, list[str]] = {}
+    for key, body in results.items():
+        lines.setdefault(_line(body), []).append(key)
         if body.get("limit"):
-            lines.append(_TRIAL.format(limit=body["limit"]))
-    return "\n\n".join(dict.fromkeys(lines)) + "\n"
+            lines.setdefault(_TRIAL.format(limit=body["limit"]), [])
+    is_one = len({body["machine"]["cpu"] for body in results.values()}) == 1
+    parts = [
+        line if is_one or not keys else f"{_names(keys)}: {line}" for line, keys in lines.items()
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(body: Body) -> str:
+    machine = body["machine"]
+    libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
+    return (
+        f"{machine['cpu']} ({', '.join(machine['flags'])}), {machine['cores']} of "
+        f"{machine['cores_of_host']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, "
+        f"{machine['system']}, Python {machine['python']}; {body['threads']} threads; "
+        f"{libraries}."
+    )
+
+
+def _names(keys: Sequence[str]) -> str:
+    return ", ".join(f"`{key}`" for key in keys)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
