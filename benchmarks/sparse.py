@@ -1,8 +1,9 @@
 """Zeros among the weights: the native engine with and without skipping them, DeepSparse beside.
 
-The weights of 6 × 768 are drawn, 90 % of every encoder matrix is zero in `1x4` blocks, or 75 % of it
-in whole tiles where the machine has a tile unit; only time is quoted. All engines get the same weights and take turns. DeepSparse runs in an interpreter of its
-own (`THINFER_DEEPSPARSE_PYTHON`); where none is named its row is absent.
+The weights of 6 × 768 are drawn, 90 % of every encoder matrix is zero in `1x4` blocks, or 75 % of
+it in whole tiles where the machine has a tile unit; only time is quoted. All engines get the same
+weights and take turns. DeepSparse runs in an interpreter of its own (`THINFER_DEEPSPARSE_PYTHON`);
+where none is named its row is absent.
 """
 
 from __future__ import annotations
