@@ -1,10 +1,10 @@
 """Where the time of the native engine goes: each step beside what the machine could do at most.
 
 One thread, INT8, 6 × 768 with drawn weights. Two limits are measured in the same run: INT8
-multiply-accumulates in registers (`Kernels::measure_peak`; FP32 is a quarter of it, four codes fill
-the place of one float), and reading memory (a BLAS dot product of 256 MB with itself). A step's
-limit is the longer of its arithmetic and of reading its weights once. Both change with the clock
-and the neighbours of a shared machine, so shares are rough.
+multiply-accumulates in registers (`Kernels::measure_peak`; attention is not in INT8: a float takes
+the place of four codes, and BF16, on AMX, that of two), and reading memory (a BLAS dot product of
+256 MB with itself). A step's limit is the longer of its arithmetic and of reading its weights
+once. Both change with the clock and the neighbours of a shared machine, so shares are rough.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from thinfer.export.write import ExportRequest, write_engine
 from thinfer.text.batch import Batch
 
 SHAPE = "6 × 768"
-_LANES = 4  # codes in the place of a float
+_CODES = {"amx": 2}  # in the place of one of attention's numbers, BF16 there
+_USUAL_CODES = 4  # and floats elsewhere
 _READ_FLOATS = 1 << 26
 
 
@@ -53,7 +54,8 @@ def measure(settings: Settings, rounds: int) -> dict[str, Any]:
                 engine.time_steps(batch.ids, batch.type_ids, batch.offsets) for _ in range(rounds)
             ]
             steps = {step: float(np.median([each[step] for each in taken])) for step in taken[0]}
-            rows[name] = _describe(steps, count_steps(shape, batch), peak, bandwidth)
+            codes = _CODES.get(engine.isa, _USUAL_CODES)
+            rows[name] = _describe(steps, count_steps(shape, batch), (peak, codes), bandwidth)
     return {
         "shape": SHAPE,
         "isa": engine.isa,
@@ -100,13 +102,13 @@ def count_steps(shape: Architecture, batch: Batch) -> dict[str, tuple[float, flo
 def _describe(
     steps: Mapping[str, float],
     counts: Mapping[str, tuple[float, float, float]],
-    peak: float,
+    limit: tuple[float, int],
     bandwidth: float,
 ) -> dict[str, Any]:
-    rows = {}
+    (peak, codes), rows = limit, {}
     for step, seconds in steps.items():
         int8, fp32, size = counts.get(step, (0.0, 0.0, 0.0))
-        arithmetic = (int8 + _LANES * fp32) / peak if peak else None
+        arithmetic = (int8 + codes * fp32) / peak if peak else None
         rows[step] = {
             "seconds": seconds,
             "macs": int8 + fp32,
