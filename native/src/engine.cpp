@@ -26,7 +26,7 @@ constexpr std::size_t kSharedWork = 500'000'000;
 // lies between two steps to stay in the second cache. A tile unit is done with a weight sooner.
 std::size_t chunk_tokens(const Kernels& kernels, const Model& model) {
     if (!kernels.has_tiles) return 96;
-    return std::clamp<std::size_t>(98304 / model.hidden, 64, 512);
+    return std::clamp<std::size_t>(196608 / model.hidden, 128, 512);
 }
 
 std::size_t count_work(const Model& model) {
