@@ -23,7 +23,6 @@ from tests.support.export_models import (
 from tests.support.native_build import (
     PRECISIONS,
     WIDE,
-    build_tools,
     classify,
     run_classify,
     write_weights,
@@ -34,11 +33,6 @@ from thinfer.engine.base import Precision
 from thinfer.export.native import encode_native
 
 LENGTHS = [1 + (7 * row) % LONGEST for row in range(30)]
-
-
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tools(tmp_path_factory.mktemp("tools"), THINFER_EMULATED_TILES="ON")
 
 
 @pytest.mark.parametrize("isa", native.usable_isas())

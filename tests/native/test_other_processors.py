@@ -35,12 +35,6 @@ def needs(*programs: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs("c++")
-    return build_tools(tmp_path_factory.mktemp("tools"))
-
-
-@pytest.fixture(scope="module")
 def arm_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs("qemu-aarch64", "aarch64-linux-gnu-g++", "aarch64-linux-gnu-gcc")
     return build_tools(

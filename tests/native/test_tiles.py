@@ -21,7 +21,7 @@ from tests.support.export_models import (
     random_weights,
     shape_of,
 )
-from tests.support.native_build import WIDE, build_tools, classify, write_weights
+from tests.support.native_build import WIDE, classify, write_weights
 from thinfer.architecture import Architecture
 from thinfer.engine import _native as native
 from thinfer.engine.base import Precision
@@ -40,11 +40,6 @@ LENGTHS = ([1], [3], [LONGEST], [1 + (7 * row) % LONGEST for row in range(25)])
 pytestmark = pytest.mark.skipif(
     "avx512" not in native.usable_isas(), reason="needs AVX-512 VNNI beside the tiles"
 )
-
-
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tools(tmp_path_factory.mktemp("tools"), THINFER_EMULATED_TILES="ON")
 
 
 def error(found: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
