@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.small_task import (
@@ -204,7 +206,14 @@ def test_a_repeated_run_makes_the_same_candidates_and_continues_the_log(
     tried = [item["name"] for item in run.result["candidates"]]
     assert {f"{name}/dev.npy" for name in tried} <= common
     assert {f"{name}/model.onnx" for name in tried} <= common
-    assert all(first[name] == second[name] for name in common)
+    # Ranges of INT8 are measured with FP32 products, whose last bits are not the same in two
+    # processes on every processor (seen on one with AMX).
+    apart = [name for name in common if first[name] != second[name]]
+    assert all("-int8/" in name for name in apart)
+    for name in apart:
+        if name.endswith("dev.npy"):
+            answers = [np.load(BytesIO(files[name])) for files in (first, second)]
+            assert np.abs(answers[0] - answers[1]).mean() <= 0.05 * np.ptp(answers[0])
     assert len(result["judgements"]) == 2
     assert half_written(tmp_path) == []
 
