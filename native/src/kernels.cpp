@@ -79,8 +79,9 @@ bool has_avx_vnni() {
 bool has_amx() {
 #ifdef __linux__
     unsigned a = 0, b = 0, c = 0, d = 0;
-    constexpr unsigned kTiles = 1U << 24, kInt8 = 1U << 25, kSaves = 1U << 27;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kTiles) == 0 || (d & kInt8) == 0) return false;
+    constexpr unsigned kBf16 = 1U << 22, kFp16 = 1U << 23, kTiles = 1U << 24, kInt8 = 1U << 25, kSaves = 1U << 27;
+    constexpr unsigned kAll = kBf16 | kFp16 | kTiles | kInt8;  // FP16 of the vectors, the others of the unit
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kAll) != kAll) return false;
     if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & kSaves) == 0) return false;
     unsigned low = 0, high = 0;
     asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
