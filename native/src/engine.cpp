@@ -201,7 +201,8 @@ void Engine::run(const std::int64_t* ids, const std::int64_t* types, const std::
     if (sequences == 0) return;
     const std::size_t threads = pool_->size();
     // As many chunks as every thread can take equally often.
-    const std::size_t count = round_up((tokens + chunk_tokens(kernels_, model_) - 1) / chunk_tokens(kernels_, model_), threads);
+    const std::size_t chunk = chunk_tokens(kernels_, model_);
+    const std::size_t count = round_up((tokens + chunk - 1) / chunk, threads);
     const std::vector<Work> chunks = cut(ids, types, offsets, sequences, model_.classes, logits, count);
     std::atomic<std::size_t> next{0};
     const auto take_chunks = [&](std::size_t) {
@@ -232,7 +233,8 @@ StepTimes Engine::time_steps(const std::int64_t* ids, const std::int64_t* types,
     check(ids, types, offsets, sequences, tokens);
     StepTimes times;
     if (sequences == 0) return times;
-    const std::size_t count = (tokens + chunk_tokens(kernels_, model_) - 1) / chunk_tokens(kernels_, model_);
+    const std::size_t chunk_size = chunk_tokens(kernels_, model_);
+    const std::size_t count = (tokens + chunk_size - 1) / chunk_size;
     auto scratch = pool_->borrow();
     for (Work& chunk : cut(ids, types, offsets, sequences, model_.classes, logits, count)) {
         chunk.times = &times;
