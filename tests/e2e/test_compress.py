@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.support.small_task import (
@@ -186,14 +184,14 @@ def test_the_terminal_hears_our_own_words_alone() -> None:
     assert len(said.splitlines()) < 40
 
 
-def test_a_repeated_run_makes_the_same_candidates_and_continues_the_log(
-    capsys: Capture, tmp_path: Path
-) -> None:
+def test_a_repeated_run_makes_the_same_candidates_and_continues_the_log(tmp_path: Path) -> None:
     run, task = small_run(), small_task()
     out = tmp_path / "bundle"
     shutil.copytree(run.out, out)
     prices = ("--latency-table", str(run.prices))
-    result, _ = ask(capsys, *task.words(out, *asking(FLOORS), *QUICK, *prices))
+    # A process of its own like the first: as many threads sum in the same order.
+    done = run_thinfer(*task.words(out, *asking(FLOORS), *QUICK, *prices), "--json")
+    assert done.returncode == 0, done.stderr
     first, second = (
         {
             name: raw
@@ -206,15 +204,8 @@ def test_a_repeated_run_makes_the_same_candidates_and_continues_the_log(
     tried = [item["name"] for item in run.result["candidates"]]
     assert {f"{name}/dev.npy" for name in tried} <= common
     assert {f"{name}/model.onnx" for name in tried} <= common
-    # Ranges of INT8 are measured with FP32 products, whose last bits are not the same in two
-    # processes on every processor (seen on one with AMX).
-    apart = [name for name in common if first[name] != second[name]]
-    assert all("-int8/" in name for name in apart)
-    for name in apart:
-        if name.endswith("dev.npy"):
-            answers = [np.load(BytesIO(files[name])) for files in (first, second)]
-            assert np.abs(answers[0] - answers[1]).mean() <= 0.05 * np.ptp(answers[0])
-    assert len(result["judgements"]) == 2
+    assert [name for name in sorted(common) if first[name] != second[name]] == []
+    assert len(json.loads(done.stdout)["judgements"]) == 2
     assert half_written(tmp_path) == []
 
 
@@ -245,8 +236,9 @@ def test_a_floor_that_nothing_holds_is_4_and_the_best_so_far_is_kept(
 
 def test_an_unproven_floor_is_0_and_with_require_proof_4(capsys: Capture, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    quick = ("--engine", "onnxruntime", "--precision", "fp32", "--widths", "1/20")
-    words = small_task().words(out, "--floor", "accuracy>=98%", *quick)
+    # A cut so small that it loses no row or one: more rows could prove the floor, these cannot.
+    quick = ("--engine", "onnxruntime", "--precision", "fp32", "--widths", "9/10")
+    words = small_task().words(out, "--floor", "accuracy>=97.5%", *quick)
     result, _ = ask(capsys, *words)
     assert result["verdict"] == "unproven"
     assert result["floors"][0]["rows_needed"] > ROWS[2]

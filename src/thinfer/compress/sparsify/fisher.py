@@ -35,6 +35,7 @@ from thinfer.text.batch import Batch
 
 __all__ = ["BlockFisher", "damp_fisher", "measure_fisher", "score_fisher", "update_fisher"]
 
+_ROUNDING = 1e-6  # of a layer's largest gradient: less is what rounding leaves where there is none
 _TEXTS = 16  # texts of one pass; their gradients stand side by side
 _SOLVED = 8192  # blocks factorised at once
 _TEMPERATURE = 2.0  # softens p: else the few undecided texts are all that counts
@@ -95,8 +96,12 @@ def measure_fisher(
             inputs = [torch.from_numpy(part) for part in batch.select(rows).padded(pad_id)]
             for name, gradient in _differentiate(module, linears, inputs, answer):
                 _add_products(sums[name], gradient, size)
+        largest = max(_mean_square(total) for total in sums.values())
         for name in linears:
-            yield name, sums.pop(name).div_(len(order))
+            total = sums.pop(name).div_(len(order))
+            # Softmax over one token has no gradient, but its FP32 sums may leave a last bit of one.
+            is_rounding = _mean_square(total) * len(order) < _ROUNDING**2 * largest
+            yield name, total.zero_() if is_rounding else total
 
 
 def _linears(module: EncoderClassifier, index: int) -> dict[str, nn.Linear]:
@@ -107,6 +112,11 @@ def _linears(module: EncoderClassifier, index: int) -> dict[str, nn.Linear]:
         if name in (*names, "ffn.up", "ffn.down") and isinstance(part, nn.Linear):
             found[f"layers.{index}.{name}.weight"] = part
     return found
+
+
+def _mean_square(matrices: Tensor) -> float:
+    """Give the mean square of all elements of the gradients."""
+    return float(matrices.diagonal(dim1=1, dim2=2).double().mean()) if matrices.numel() else 0.0
 
 
 def _empty(linear: nn.Linear, size: int) -> Tensor:
@@ -200,8 +210,7 @@ def damp_fisher(matrices: Tensor, ratio: float) -> BlockFisher:
     Raises:
         DataError: a gradient is not finite, or no damping tried is enough.
     """
-    diagonal = matrices.diagonal(dim1=1, dim2=2)
-    mean = float(diagonal.double().mean()) if matrices.numel() else 0.0
+    mean = _mean_square(matrices)
     if not np.isfinite(mean):
         what = "the gradients of the calibration texts are not finite"
         raise DataError(what, expected="finite gradients", do="check the model's weights")
