@@ -65,4 +65,5 @@ inline std::size_t byte_place(std::size_t at) { return at / kCodes * kPieceStrid
 #ifdef THINFER_TILES
 #include "tile_attention.inl"
 #endif
+#include "shelves.inl"
 #include "runner.inl"

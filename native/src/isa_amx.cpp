@@ -1,4 +1,5 @@
 // The classifier built for one instruction set; CMake gives this file its own flags.
+#include <bit>
 #include <cmath>
 #include <cstring>
 

@@ -1,4 +1,5 @@
 // For tests: the classifier for the tile unit, with the unit in plain C++.
+#include <bit>
 #include <cmath>
 #include <cstring>
 

@@ -138,41 +138,60 @@ void multiply_tiles(const Rows& given, const Matrix& matrix, Range panels, Store
     }
 }
 
-// Whether the tile unit gives the integers that plain arithmetic gives, with and without a tail.
-inline bool are_tiles_sound() {
-    constexpr std::size_t kGroups = kTileGroups + 3, kStride = 128;
-    alignas(64) std::uint8_t codes[Tiles::kRows * kStride] = {};
-    alignas(64) std::int8_t panel[kGroups * kPanel * kGroup];
-    alignas(64) std::int32_t sums[Tiles::kRows * kPanel];
-    for (std::size_t at = 0; at < sizeof panel; ++at) panel[at] = static_cast<std::int8_t>(at * 37 % 255);
-    for (std::size_t row = 0; row < Tiles::kRows; ++row) {
-        for (std::size_t at = 0; at < kGroups * kGroup; ++at) {
-            codes[row * kStride + at] = static_cast<std::uint8_t>((row * 91 + at * 53) % 256);
-        }
+// A small whole number as the unit reads it: any rounding is exact.
+template <Kind kind>
+void put_number(std::uint8_t* place, int number) {
+    if constexpr (kind == Kind::int8) {
+        *place = static_cast<std::uint8_t>(number);
+    } else {
+        const auto half = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(number)) >> 16U);
+        std::memcpy(place, &half, sizeof half);
     }
-    const auto* weights = reinterpret_cast<const std::uint8_t*>(panel);
-    const Tail tail(weights, kGroups);
+}
+
+// Whether the unit gives the whole numbers that plain arithmetic gives, with and without a tail.
+template <Kind kind>
+bool is_kind_sound() {
+    constexpr std::size_t kGroups = kTileGroups + 3, kStride = 128, kBytes = kind == Kind::int8 ? 1 : 2;
+    constexpr std::size_t kTogether = kGroup / kBytes, kCount = kGroups * kTogether;
+    constexpr int kLow = kind == Kind::int8 ? -128 : -8, kHigh = kind == Kind::int8 ? 255 : 15;
+    const auto weight_of = [](std::size_t at, std::size_t column) { return kLow + static_cast<int>((at * 41 + column * 37) % kHigh); };
+    const auto input_of = [](std::size_t row, std::size_t at) { return static_cast<int>((row * 91 + at * 53) % (kHigh + 1)); };
+    alignas(64) std::uint8_t inputs[Tiles::kRows * kStride] = {}, panel[kGroups * kGroupBytes];
+    alignas(64) std::int32_t sums[Tiles::kRows * kPanel];
+    for (std::size_t at = 0; at < kCount; ++at) {
+        for (std::size_t column = 0; column < kPanel; ++column) {
+            const std::size_t place = at / kTogether * kGroupBytes + column * kGroup + at % kTogether * kBytes;
+            put_number<kind>(panel + place, weight_of(at, column));
+        }
+        for (std::size_t row = 0; row < Tiles::kRows; ++row) put_number<kind>(inputs + row * kStride + at * kBytes, input_of(row, at));
+    }
+    const Tail tail(panel, kGroups);
     {
         Tiles tiles;
         tiles.await();
         tiles.clear();
-        tiles.add<Kind::int8>(codes, kStride, weights, weights + kGroupBytes / 2, kGroupBytes, true);
-        tiles.add<Kind::int8>(codes + kCodes, kStride, tail.weights, tail.weights + kGroupBytes / 2, kGroupBytes, true);
+        tiles.add<kind>(inputs, kStride, panel, panel + kGroupBytes / 2, kGroupBytes, true);
+        tiles.add<kind>(inputs + kCodes, kStride, tail.weights, tail.weights + kGroupBytes / 2, kGroupBytes, true);
         tiles.store(sums, kGroupBytes, true);
         tiles.await();
     }
     for (std::size_t row = 0; row < Tiles::kRows; ++row) {
         for (std::size_t column = 0; column < kPanel; ++column) {
             std::int32_t expected = 0;
-            for (std::size_t at = 0; at < kGroups * kGroup; ++at) {
-                const std::int8_t weight = panel[at / kGroup * kPanel * kGroup + column * kGroup + at % kGroup];
-                expected += std::int32_t{codes[row * kStride + at]} * std::int32_t{weight};
+            for (std::size_t at = 0; at < kCount; ++at) expected += input_of(row, at) * weight_of(at, column);
+            const std::int32_t found = sums[row * kPanel + column];
+            if constexpr (kind == Kind::int8) {
+                if (found != expected) return false;
+            } else {
+                if (std::bit_cast<float>(found) != static_cast<float>(expected)) return false;
             }
-            if (sums[row * kPanel + column] != expected) return false;
         }
     }
     return true;
 }
+
+inline bool are_tiles_sound() { return is_kind_sound<Kind::int8>() && is_kind_sound<Kind::bf16>(); }
 
 // Multiply-accumulates of codes in a second, from the best of some short runs.
 inline double measure_tile_peak() {
