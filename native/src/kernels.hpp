@@ -28,6 +28,9 @@ constexpr std::size_t tile_bytes(std::size_t padded, std::size_t qk_size, std::s
 enum class Step : std::size_t { embed, project, attend, output, attention_norm, expand, contract, ffn_norm, classify, count };
 const char* name_of(Step step);
 
+// What a product on a tile unit reads but once: it passes the first cache by, in which the other stays.
+enum class Passing { none, rows, weights };
+
 // Seconds since some moment.
 double read_clock();
 

@@ -146,7 +146,7 @@ void mix_tiles(Tiles& tiles, const Columns& columns, const TileHead& head, float
             const std::uint8_t* left = buffers.keys + token / 16 * chunks * kTileBytes;
             tiles.clear();
             for (std::size_t chunk = 0; chunk < chunks; ++chunk, left += kTileBytes) {
-                tiles.add<Kind::bf16>(buffers.queries + chunk * 2 * kTileBytes, kCodes, left, left + chunks * kTileBytes, kCodes, is_tall);
+                tiles.add<Kind::bf16, Passing::none>(buffers.queries + chunk * 2 * kTileBytes, kCodes, left, left + chunks * kTileBytes, kCodes, is_tall);
             }
             tiles.store(buffers.scores + token, padded * sizeof(float), is_tall);
         }
@@ -158,7 +158,7 @@ void mix_tiles(Tiles& tiles, const Columns& columns, const TileHead& head, float
             tiles.clear();
             for (std::size_t token = 0; token < padded; token += 32) {
                 const std::uint8_t* left = buffers.values + (token / 32 * pairs + pair) * 2 * kTileBytes;
-                tiles.add<Kind::bf16>(buffers.shares + token, padded * sizeof(std::uint16_t), left, left + kTileBytes, kCodes, is_tall);
+                tiles.add<Kind::bf16, Passing::none>(buffers.shares + token, padded * sizeof(std::uint16_t), left, left + kTileBytes, kCodes, is_tall);
             }
             tiles.store(buffers.mixed, kPanel * sizeof(float), is_tall);
             for (std::size_t column = pair * 32; column < head.value_size && column < pair * 32 + 32; column += kWidth) {

@@ -81,60 +81,112 @@ class Fetch {
     std::size_t stride_, turns_;
 };
 
+// Rows whose sums wait in memory while the next part of their products is made.
+constexpr std::size_t kTogether = 256;
+// Steps whose weights, 32 KiB, stay in the first cache while all rows pass by.
+constexpr std::size_t kPartSteps = 16;
+
+// The products of some rows with a matrix's panels, one panel after another; `store(row, column, value)` takes what comes out.
+template <Kind kind, bool skips, Passing passing, class Store>
+class TileProduct {
+  public:
+    TileProduct(const Rows& rows, const Matrix& matrix, const Store& store) : rows_(rows), matrix_(matrix), weights_(matrix), store_(store) {}
+
+    void multiply(Range panels) {
+        last_ = {0, panels.begin * kPanel, 0};
+        const std::size_t blocks = (rows_.count + Tiles::kRows - 1) / Tiles::kRows;
+        for (std::size_t at = panels.begin; at < panels.end; ++at) {
+            const std::uint8_t* panel = weights_.at(at);
+            const Tail tail(panel, weights_.groups);
+            const bool is_last = at + 1 == panels.end;  // nothing lies behind it
+            Fetch fetch(is_last ? panel : weights_.at(at + 1), !is_last, blocks);
+            tiles_.await();
+            for (std::size_t row = 0; row < rows_.count; row += kTogether) add_panel(at, {row, at_most(rows_.count, row + kTogether)}, tail, fetch);
+        }
+        const Finish<kind> finish(matrix_, last_.column);
+        for (std::size_t row = 0; row < last_.count; ++row) finish_row(finish, last_, row);
+    }
+
+  private:
+    // A block that is on its way out while the next one is computed.
+    struct Pending {
+        std::size_t row, column, count;
+    };
+
+    void add_panel(std::size_t at, Range together, const Tail& tail, Fetch& fetch) {
+        const std::size_t begin = skips ? matrix_.tiles->starts[at] : 0;
+        const std::size_t steps = skips ? matrix_.tiles->starts[at + 1] - begin : weights_.steps();
+        // One block alone meets each weight once: nothing is gained by parts.
+        const std::size_t parts = together.end - together.begin <= Tiles::kRows ? 1 : (steps + kPartSteps - 1) / kPartSteps;
+        const std::size_t part = parts == 0 ? 0 : (steps + parts - 1) / parts;  // none where all is zero
+        for (std::size_t from = 0; from == 0 || from < steps; from += part) {
+            const Range turns{begin + from, begin + at_most(steps, from + part)};
+            for (std::size_t row = together.begin; row < together.end; row += Tiles::kRows) {
+                const std::size_t count = at_most(together.end - row, Tiles::kRows);
+                const bool is_tall = count > Tiles::kRows / 2;
+                std::int32_t* waiting = partial_ + (row - together.begin) * kPanel;
+                from == 0 ? tiles_.clear() : tiles_.resume(waiting, kGroupBytes, is_tall);
+                add_part(at, row, turns, is_tall, tail, fetch);
+                if (from + part < steps) {
+                    tiles_.store(waiting, kGroupBytes, is_tall);
+                    last_.count = 0;
+                } else {
+                    tiles_.store(sums_, kGroupBytes, is_tall);
+                    last_ = {row, at * kPanel, count};
+                }
+            }
+            if (part == 0) break;
+        }
+    }
+
+    void add_part(std::size_t at, std::size_t row, Range turns, bool is_tall, const Tail& tail, Fetch& fetch) {
+        const std::uint8_t* panel = weights_.at(at);
+        const std::uint8_t* block = rows_.codes + row_place(row, rows_.code_stride);
+        const std::size_t count = turns.end - turns.begin;
+        const std::size_t each = count == 0 ? 0 : (Tiles::kRows + count - 1) / count;  // rows that are finished after a step
+        const Pending last = last_;
+        const Finish<kind> finish(matrix_, last.column);
+        std::size_t finished = 0;
+        for (std::size_t turn = turns.begin; turn < turns.end; ++turn) {
+            const std::size_t step = skips ? matrix_.tiles->steps[turn] / 4 : turn;
+            const std::uint8_t* inputs = block + step * kPieceStride;
+            const bool is_whole = (step + 1) * kTileGroups <= weights_.groups;
+            const std::uint8_t* weight = is_whole ? panel + step * kTileGroups * kGroupBytes : tail.weights;
+            if constexpr (skips) {
+                const unsigned sides = matrix_.tiles->steps[turn] % 4;
+                tiles_.template add_some<kind, passing>(inputs, kCodes, weight, weight + kGroupBytes / 2, kGroupBytes, is_tall, sides);
+            } else {
+                tiles_.template add<kind, passing>(inputs, kCodes, weight, weight + kGroupBytes / 2, kGroupBytes, is_tall);
+                fetch.step();
+            }
+            for (const std::size_t until = at_most(finished + each, last.count); finished < until; ++finished) finish_row(finish, last, finished);
+        }
+        for (; finished < last.count; ++finished) finish_row(finish, last, finished);
+    }
+
+    void finish_row(const Finish<kind>& finish, const Pending& last, std::size_t row) {
+        finish.row(sums_ + row * kPanel, rows_.rounding + last.row + row, last.row + row, last.column, store_);
+    }
+
+    const Rows rows_;
+    const Matrix& matrix_;
+    const Panels<kind> weights_;
+    const Store store_;
+    Pending last_{};
+    Tiles tiles_;
+    alignas(64) std::int32_t sums_[Tiles::kRows * kPanel];
+    alignas(64) std::int32_t partial_[kTogether * kPanel];
+};
+
 // `store(row, column, value)` for some panels of `W x + b`; `skips` leaves out the tiles that are zero.
 // Up to 31 rows of inputs behind the last are read and dropped: `lay_out` keeps room for them.
 template <Kind kind, bool skips, class Store>
-void multiply_tiles(const Rows& given, const Matrix& matrix, Range panels, Store store) {
-    const Rows rows = given;
-    const Panels<kind> weights(matrix);
-    const std::size_t blocks = (rows.count + Tiles::kRows - 1) / Tiles::kRows;
-    alignas(64) std::int32_t sums[Tiles::kRows * kPanel];
-    // The block that is on its way out while the next one is computed.
-    std::size_t last_row = 0, last_column = panels.begin * kPanel, last_count = 0;
-    Tiles tiles;
-    for (std::size_t at = panels.begin; at < panels.end; ++at) {
-        const std::uint8_t* panel = weights.at(at);
-        const Tail tail(panel, weights.groups);
-        const bool is_last = at + 1 == panels.end;  // nothing lies behind it
-        Fetch fetch(is_last ? panel : weights.at(at + 1), !is_last, blocks);
-        const std::uint16_t* chosen = skips ? matrix.tiles->steps.data() + matrix.tiles->starts[at] : nullptr;
-        const std::size_t steps = skips ? matrix.tiles->starts[at + 1] - matrix.tiles->starts[at] : weights.steps();
-        const std::size_t each = steps == 0 ? 0 : (Tiles::kRows + steps - 1) / steps;  // rows that are finished after a step
-        tiles.await();
-        for (std::size_t row = 0; row < rows.count; row += Tiles::kRows) {
-            const std::size_t count = at_most(rows.count - row, Tiles::kRows);
-            const bool is_tall = count > Tiles::kRows / 2;
-            const std::uint8_t* block = rows.codes + row_place(row, rows.code_stride);
-            tiles.clear();
-            const Finish<kind> finish(matrix, last_column);
-            std::size_t finished = 0;
-            for (std::size_t turn = 0; turn < steps; ++turn) {
-                const std::size_t step = skips ? chosen[turn] / 4 : turn;
-                const std::uint8_t* inputs = block + step * kPieceStride;
-                const bool is_whole = (step + 1) * kTileGroups <= weights.groups;
-                const std::uint8_t* weight = is_whole ? panel + step * kTileGroups * kGroupBytes : tail.weights;
-                if constexpr (skips) {
-                    tiles.add_some<kind>(inputs, kCodes, weight, weight + kGroupBytes / 2, kGroupBytes, is_tall, chosen[turn] % 4);
-                } else {
-                    tiles.add<kind>(inputs, kCodes, weight, weight + kGroupBytes / 2, kGroupBytes, is_tall);
-                    fetch.step();
-                }
-                for (const std::size_t until = at_most(finished + each, last_count); finished < until; ++finished) {
-                    finish.row(sums + finished * kPanel, rows.rounding + last_row + finished, last_row + finished, last_column, store);
-                }
-            }
-            for (; finished < last_count; ++finished) {
-                finish.row(sums + finished * kPanel, rows.rounding + last_row + finished, last_row + finished, last_column, store);
-            }
-            tiles.store(sums, kGroupBytes, is_tall);
-            last_row = row;
-            last_column = at * kPanel;
-            last_count = count;
-        }
-    }
-    const Finish<kind> finish(matrix, last_column);
-    for (std::size_t r = 0; r < last_count; ++r) {
-        finish.row(sums + r * kPanel, rows.rounding + last_row + r, last_row + r, last_column, store);
+void multiply_tiles(const Rows& rows, const Matrix& matrix, Range panels, const Store& store) {
+    // Weights meet one block and are gone, or stay while the blocks pass.
+    if (rows.count <= Tiles::kRows) {
+        TileProduct<kind, skips, Passing::weights, Store>(rows, matrix, store).multiply(panels);
+    } else {
+        TileProduct<kind, skips, Passing::rows, Store>(rows, matrix, store).multiply(panels);
     }
 }
 
@@ -171,8 +223,8 @@ bool is_kind_sound() {
         Tiles tiles;
         tiles.await();
         tiles.clear();
-        tiles.add<kind>(inputs, kStride, panel, panel + kGroupBytes / 2, kGroupBytes, true);
-        tiles.add<kind>(inputs + kCodes, kStride, tail.weights, tail.weights + kGroupBytes / 2, kGroupBytes, true);
+        tiles.add<kind, Passing::none>(inputs, kStride, panel, panel + kGroupBytes / 2, kGroupBytes, true);
+        tiles.add<kind, Passing::none>(inputs + kCodes, kStride, tail.weights, tail.weights + kGroupBytes / 2, kGroupBytes, true);
         tiles.store(sums, kGroupBytes, true);
         tiles.await();
     }

@@ -16,7 +16,14 @@ class Tiles {
         std::memset(real_, 0, sizeof real_);
     }
 
-    template <Kind kind>
+    void resume(const void* source, std::size_t stride, bool is_tall) {
+        for (std::size_t row = 0; row < (is_tall ? 32 : 16); ++row) {
+            void* sums = is_int8_ ? static_cast<void*>(whole_[row]) : real_[row];
+            std::memcpy(sums, static_cast<const std::uint8_t*>(source) + row * stride, sizeof whole_[row]);
+        }
+    }
+
+    template <Kind kind, Passing>
     void add(const void* rows, std::size_t stride, const void* left, const void* right, std::size_t step, bool is_tall) {
         is_int8_ = kind == Kind::int8;
         const auto* inputs = static_cast<const std::uint8_t*>(rows);
@@ -38,10 +45,10 @@ class Tiles {
         }
     }
 
-    template <Kind kind>
+    template <Kind kind, Passing passing>
     void add_some(const void* rows, std::size_t stride, const void* left, const void* right, std::size_t step, bool is_tall, unsigned sides) {
         static const std::uint8_t zeros[16 * 128] = {};
-        add<kind>(rows, stride, (sides & 1U) != 0 ? left : zeros, (sides & 2U) != 0 ? right : zeros, step, is_tall);
+        add<kind, passing>(rows, stride, (sides & 1U) != 0 ? left : zeros, (sides & 2U) != 0 ? right : zeros, step, is_tall);
     }
 
     void store(void* target, std::size_t stride, bool is_tall) {
