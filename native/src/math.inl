@@ -96,3 +96,14 @@ inline Real activate(Real x) {
         return Simd::mul(x, sigmoid(x));
     }
 }
+
+inline Real activate_other(Activation kind, Real x) {
+    switch (kind) {
+        case Activation::gelu: break;
+        case Activation::gelu_tanh: return activate<Activation::gelu_tanh>(x);
+        case Activation::relu: return activate<Activation::relu>(x);
+        case Activation::tanh: return activate<Activation::tanh>(x);
+        case Activation::silu: return activate<Activation::silu>(x);
+    }
+    return activate<Activation::gelu>(x);
+}
