@@ -12,6 +12,7 @@ from benchmarks.render_cascade import render_cascade
 from benchmarks.render_compress import render_compress, render_repeat
 from benchmarks.render_engines import (
     render_engines,
+    render_fourbit,
     render_memory,
     render_roofline,
     render_sparse,
@@ -250,6 +251,7 @@ SECTIONS = (
     ("engines", "Engines on the same drawn weights, token ids to logits", render_engines),
     ("roofline", "Steps of the native engine beside the machine's limits", render_roofline),
     ("sparse", "90 % of the weights zero, in `1x4` blocks", render_sparse),
+    ("fourbit", "Weights of 4 bits, before any kernel for them", render_fourbit),
     ("memory", "Memory of processes that serve one bundle", render_memory),
     ("speed", "Engines, interleaved", _speed),
     ("services", "Beside the usual services", _services),

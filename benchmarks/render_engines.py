@@ -8,7 +8,13 @@ from typing import Any
 
 from benchmarks.tables import Body, facts, interval, mega, percent, table, times
 
-__all__ = ["render_engines", "render_memory", "render_roofline", "render_sparse"]
+__all__ = [
+    "render_engines",
+    "render_fourbit",
+    "render_memory",
+    "render_roofline",
+    "render_sparse",
+]
 
 
 def render_engines(results: Body) -> list[str]:
@@ -36,6 +42,27 @@ def render_sparse(results: Body) -> list[str]:
         parts += [_title(body, f": it {said}.{zeros}"), _milliseconds(body["workloads"])]
         parts.append(_ratios(body["workloads"]))
     return parts
+
+
+def render_fourbit(results: Body) -> list[str]:
+    """Give the section on weights of 4 bits.
+
+    Args:
+        results: set → what `benchmarks.fourbit` stored.
+    """
+    rows = [
+        (
+            key,
+            name,
+            f"{form['share_of_weights']:.0%}",
+            f"{percent(body['accuracy'])} → {percent(form['accuracy'])}",
+            percent(form["agreement"]),
+        )
+        for key, body in results.items()
+        for name, form in body["forms"].items()
+    ]
+    head = ("set", "weights", "of all matrices", "accuracy", "same answers as FP32")
+    return [facts(results), table(head, rows)]
 
 
 def render_roofline(results: Body) -> list[str]:

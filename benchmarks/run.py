@@ -15,7 +15,7 @@ STEPS = (
     *("fit_teachers", "compress_sets", "repeat"),
     *("prune", "retrain", "family", "students", "quantise", "cascade", "audit"),
     *("proof", "classes", "tasks", "moderation"),
-    *("parity", "agreement", "engines", "roofline", "sparse", "memory"),
+    *("parity", "agreement", "engines", "roofline", "sparse", "fourbit", "memory"),
     *("speed", "services", "http", "watch", "render"),
 )
 
