@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/thinfer demo
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What every test is kept away from, the user's own files; and which tests stay together."""
+"""What every test is kept away from: the user's own files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,3 @@ def own_state(
     """Judgements of tests are not the user's: each test has a state folder of its own."""
     state = tmp_path_factory.getbasetemp() / "state" / tmp_path.name
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares an expensive fixture on one worker: a file, or those that share a build."""
-    for item in items:
-        build = "tools" in getattr(item, "fixturenames", ()) and item.path.parent.name == "native"
-        shares = build and item.path.name != "test_sanitized.py"
-        name = "native tools" if shares else str(item.path.relative_to(item.config.rootpath))
-        item.add_marker(pytest.mark.xdist_group(name))
