@@ -102,7 +102,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = to_settings(arguments)
     for item in settings.present():
-        save(settings, "fourbit", item.name, measure(settings, item, most=arguments.rows))
+        save(settings, "fourbit", {item.name: measure(settings, item, most=arguments.rows)})
 
 
 if __name__ == "__main__":
