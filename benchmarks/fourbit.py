@@ -65,9 +65,7 @@ def measure(settings: Settings, item: RealSet, *, most: int) -> dict[str, Any]:
     return {"rows": len(batch), "accuracy": accuracy, "forms": found}
 
 
-def round_weights(
-    weight: NDArray[np.float32], bits: int, run: int | None
-) -> NDArray[np.float32]:
+def round_weights(weight: NDArray[np.float32], bits: int, run: int | None) -> NDArray[np.float32]:
     """Give what is left of a matrix in so many bits.
 
     Args:
