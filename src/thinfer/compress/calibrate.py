@@ -15,6 +15,8 @@ __all__ = ["Moments", "measure_moments", "merge_moments", "sample_rows"]
 
 # Tokens whose products are summed in float32 before they join the float64 sum.
 _CHUNK = 4096
+# Columns of a square that are multiplied at once: what lies above the diagonal is mirrored.
+_COLUMNS = 768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +71,7 @@ def measure_moments(
         scale = weights[rows].sqrt().unsqueeze(1)
         x = (inputs[rows] - mean_x) * scale
         y = (outputs[rows] - mean_y) * scale
-        cov_xx += (x.T @ x).double()
+        cov_xx += _square(x)
         cov_xy += (x.T @ y).double()
         var_y += float(y.double().square().sum())
     return Moments(
@@ -80,6 +82,16 @@ def measure_moments(
         cov_xy=(cov_xy / total).numpy(),
         var_y=var_y / total,
     )
+
+
+def _square(x: torch.Tensor) -> torch.Tensor:
+    """Give `xᵀ x` in float64, summed in float32: float32 `[tokens, n]` to `[n, n]`."""
+    square = x.new_empty(x.shape[1], x.shape[1])
+    for start in range(0, x.shape[1], _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        square[start:, columns] = x[:, start:].T @ x[:, columns]
+        square[columns, start + _COLUMNS :] = square[start + _COLUMNS :, columns].T
+    return square.double()
 
 
 def merge_moments(first: Moments, second: Moments) -> Moments:

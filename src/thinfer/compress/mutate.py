@@ -2,7 +2,8 @@
 
 Sums of single losses ignore how blocks lose together. So the errors of the blocks are given
 factors, drawn around the best ones so far; each draw is solved exactly under the budget, stitched,
-and judged (the search of SPDY, Frantar & Alistarh 2022, on the ladders of the surgeon).
+and judged (the search of SPDY, Frantar & Alistarh 2022, on the ladders of the surgeon). Where a
+rough judge is given, it leads the search, and the exact one decides between the few best.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from thinfer.errors import UserError
 __all__ = ["SearchSettings", "Searched", "search_options"]
 
 _FRONT = 1024  # of the dynamic programme of one draw: noise is added to the losses anyway
+_FINALISTS = 4  # of a rough search, judged exactly beside the first choice
+
+Judge = Callable[[tuple[int, ...]], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +74,11 @@ def search_options(
     errors: Sequence[NDArray[np.float64]],
     costs: Sequence[NDArray[np.float64]],
     budget: float,
-    judge: Callable[[tuple[int, ...]], float],
+    judge: Judge,
     *,
     settings: SearchSettings,
     progress: Progress,
+    rough: Judge | None = None,
 ) -> Searched:
     """Choose one option per block under a budget.
 
@@ -84,14 +89,34 @@ def search_options(
         judge: gives the loss of a choice; lower is better.
         settings: how long.
         progress: told of each choice judged.
+        rough: a faster, less exact judge for all but the finalists.
 
     Returns:
         The best choice judged; never worse, by `judge`, than `choose_widths` alone.
     """
+    first = choose_widths(errors, costs, budget)
+    seen = _draw_choices(errors, costs, budget, rough or judge, first, settings, progress)
+    judged = len(seen)
+    if rough is not None:
+        ranked = sorted(seen, key=seen.__getitem__)
+        seen = {choice: judge(choice) for choice in (first, *ranked[:_FINALISTS])}
+    best = min(seen, key=seen.__getitem__)  # of equals the first drawn
+    return Searched(options=best, loss=seen[best], first_loss=seen[first], judged=judged)
+
+
+def _draw_choices(
+    errors: Sequence[NDArray[np.float64]],
+    costs: Sequence[NDArray[np.float64]],
+    budget: float,
+    judge: Judge,
+    first: tuple[int, ...],
+    settings: SearchSettings,
+    progress: Progress,
+) -> dict[tuple[int, ...], float]:
+    """Give the loss of every choice that was drawn, the first one's among them."""
     rng = np.random.default_rng(settings.seed)
-    best = choose_widths(errors, costs, budget)
-    seen = {best: judge(best)}
-    first, factors = seen[best], np.zeros(len(errors))
+    best, seen = first, {first: judge(first)}
+    factors = np.zeros(len(errors))
     with progress.task("search over widths", settings.evaluations) as advance:
         advance(1)
         for _ in range(4 * settings.evaluations):  # a draw may repeat a choice: that costs nothing
@@ -108,7 +133,7 @@ def search_options(
             advance(1)
             if seen[choice] < seen[best]:
                 best, factors = choice, drawn
-    return Searched(options=best, loss=seen[best], first_loss=first, judged=len(seen))
+    return seen
 
 
 def _solve(

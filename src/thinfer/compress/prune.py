@@ -7,6 +7,7 @@ small, report = prune_to(state, ladders, calibration, PruneTarget(ratio=0.5))
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -203,12 +204,20 @@ def _solve(
     if judge is None:
         return dict(zip(kept, choose_widths(errors, costs, budget), strict=True)), {}
 
-    def loss(options: tuple[int, ...]) -> float:
+    def loss(options: tuple[int, ...], *, is_rough: bool = False) -> float:
         chosen = dict(zip(kept, options, strict=True))
         widths = [int(offers[index].widths[option]) for index, option in chosen.items()]
-        return judge.stitcher.judge(widths, _sizes_of(offers, chosen))
+        return judge.stitcher.judge(widths, _sizes_of(offers, chosen), is_rough=is_rough)
 
-    found = search_options(errors, costs, budget, loss, settings=judge.settings, progress=progress)
+    found = search_options(
+        errors,
+        costs,
+        budget,
+        loss,
+        settings=judge.settings,
+        progress=progress,
+        rough=functools.partial(loss, is_rough=True) if judge.stitcher.is_fast_roughly else None,
+    )
     search = {"judged": found.judged, "loss": found.loss, "first_loss": found.first_loss}
     return dict(zip(kept, found.options, strict=True)), {"search": search}
 

@@ -22,6 +22,7 @@ from thinfer.compress.state import State, Weights
 from thinfer.compress.surgery import cut_architecture, cut_weights
 from thinfer.compress.walk import Packed, classify, embed, list_blocks, run_blocks
 from thinfer.errors import DataError
+from thinfer.nn.device import has_fast_bf16
 from thinfer.nn.encoder import EncoderClassifier
 from thinfer.nn.loss import log_scores
 
@@ -51,21 +52,35 @@ class Stitcher:
         self._packed = packed
         self._projections: dict[tuple[int, int | HeadOption], Weights] = {}
         self._fits: dict[int, NestedFit] = {}
-        self._wanted = self._log_scores(state.module())
+        self._wanted = {False: self._log_scores(state.module(), is_rough=False)}
 
-    def judge(self, widths: Sequence[int], sizes: Mapping[int, HeadOption] | None = None) -> float:
+    @property
+    def is_fast_roughly(self) -> bool:
+        """Whether a rough judgement is faster on this machine than an exact one."""
+        return has_fast_bf16()
+
+    def judge(
+        self,
+        widths: Sequence[int],
+        sizes: Mapping[int, HeadOption] | None = None,
+        *,
+        is_rough: bool = False,
+    ) -> float:
         """Give the mean KL divergence of the stitched model's answers from the dense one's.
 
         Args:
             widths: structures to keep of each block: heads, neurons, heads, …
             sizes: by layer whose heads are smaller.
+            is_rough: multiply in BF16, in both models.
 
         Returns:
             Nats a text, ≥ 0.
         """
-        got = self._log_scores(self.stitch(widths, sizes))
-        loss = functional.kl_div(got, self._wanted, log_target=True, reduction="batchmean")
-        return float(loss)
+        if is_rough not in self._wanted:
+            self._wanted[is_rough] = self._log_scores(self._state.module(), is_rough=is_rough)
+        got = self._log_scores(self.stitch(widths, sizes), is_rough=is_rough)
+        wanted = self._wanted[is_rough]
+        return float(functional.kl_div(got, wanted, log_target=True, reduction="batchmean"))
 
     def stitch(
         self, widths: Sequence[int], sizes: Mapping[int, HeadOption] | None = None
@@ -135,9 +150,9 @@ class Stitcher:
             repaired[f"{name}.weight"] = small.astype(np.float32)
         return repaired
 
-    def _log_scores(self, module: EncoderClassifier) -> torch.Tensor:
-        with torch.no_grad():
+    def _log_scores(self, module: EncoderClassifier, *, is_rough: bool) -> torch.Tensor:
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_rough):
             states = embed(module, self._packed)
             states = run_blocks(list_blocks(module), states, self._packed)
             logits = classify(module, states, self._packed)
-            return log_scores(logits, is_multi_label=self._state.is_multi_label)
+            return log_scores(logits.float(), is_multi_label=self._state.is_multi_label)

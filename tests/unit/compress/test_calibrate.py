@@ -11,10 +11,12 @@ from thinfer.errors import UserError
 from thinfer.text.batch import Batch
 
 
+@pytest.mark.parametrize("columns", [1, 3, 768])
 def test_moments_equal_numpy_with_weights_over_several_chunks(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     monkeypatch.setattr(calibrate, "_CHUNK", 7)
+    monkeypatch.setattr(calibrate, "_COLUMNS", columns)
     rng = np.random.default_rng(0)
     x, y = rng.normal(3.0, 1.0, size=(50, 4)), rng.normal(-2.0, 1.0, size=(50, 2))
     counts = rng.integers(0, 4, size=50)

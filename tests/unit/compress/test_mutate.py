@@ -72,6 +72,50 @@ def test_the_search_finds_what_brute_force_finds_on_three_layers() -> None:
     assert found.loss <= found.first_loss
 
 
+@pytest.mark.parametrize("kind", ["true", "upside down"])
+def test_a_rough_judge_leads_and_the_exact_one_decides(kind: str) -> None:
+    state, ladders = build()
+    stitcher = Stitcher(state, ladders, pack(BATCH, ROWS))
+    table = count_costs(ladders, length=12)
+    costs = [cost for pair in zip(table.heads, table.neurons, strict=True) for cost in pair]
+    errors = [block.errors for block in ladders.blocks]
+    budget = 0.5 * sum(float(cost[-1]) for cost in costs)
+    exactly: list[tuple[int, ...]] = []
+
+    def judge(options: tuple[int, ...], *, is_rough: bool = False) -> float:
+        picked = zip(ladders.blocks, options, strict=True)
+        widths = [int(block.widths[at]) for block, at in picked]
+        return stitcher.judge(widths, is_rough=is_rough)
+
+    def exact(options: tuple[int, ...]) -> float:
+        exactly.append(options)
+        return judge(options)
+
+    def rough(options: tuple[int, ...]) -> float:
+        return judge(options, is_rough=True) * (1.0 if kind == "true" else -1.0)
+
+    settings = SearchSettings(evaluations=24)
+    found = search_options(
+        errors, costs, budget, exact, settings=settings, progress=SilentProgress(), rough=rough
+    )
+    assert found.judged > len(exactly)
+    assert len(exactly) == 5
+    assert found.options in exactly
+    assert found.loss == min(judge(options) for options in exactly)
+    assert found.loss <= found.first_loss
+    if kind == "true":
+        assert found.loss < found.first_loss
+
+
+def test_multiplying_in_bf16_hardly_changes_what_a_choice_loses() -> None:
+    state, ladders = build()
+    stitcher = Stitcher(state, ladders, pack(BATCH, ROWS))
+    half = [int(ladder.widths[len(ladder.widths) // 2]) for ladder in ladders.blocks]
+    exact, rough = stitcher.judge(half), stitcher.judge(half, is_rough=True)
+    assert exact > 1e-4
+    assert rough == pytest.approx(exact, rel=0.1)
+
+
 def test_one_evaluation_takes_the_sum_of_losses() -> None:
     state, ladders = build(layers=2)
     target = PruneTarget(ratio=0.5)
