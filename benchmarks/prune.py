@@ -7,6 +7,7 @@ time budget.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,19 @@ from thinfer.compress.state import State
 from thinfer.core.clock import SystemClock
 
 SPEEDUPS = (1.25, 1.5, 2.0, 3.0)
+_LIBRARY = "torch-pruning"
 
 
-def measure_set(settings: Settings, item: RealSet, seeds: int, peer: Path | None) -> dict[str, Any]:
-    """Prune one teacher with every method to every speed-up."""
+def measure_set(
+    settings: Settings, item: RealSet, names: Sequence[str], seeds: int, peer: Path | None
+) -> dict[str, Any]:
+    """Prune one teacher with some methods to every speed-up."""
     case, clock = load_case(settings, item), SystemClock()
     seconds = dict(case.seconds)
     states: dict[tuple[str, float, int], State] = {}
     for name, method in METHODS.items():
+        if name not in names:
+            continue
         for speedup in SPEEDUPS:
             for seed in range(seeds if name in SEEDED else 1):
                 started = clock.monotonic()
@@ -35,10 +41,11 @@ def measure_set(settings: Settings, item: RealSet, seeds: int, peer: Path | None
                 if (name, seed) == ("thinfer", 0):
                     seconds[f"to {speedup:g}"] = clock.monotonic() - started
                 say(f"{item.name}: {name}, {speedup:g}, seed {seed}")
-    try:
-        states |= prune_with_torch_pruning(settings, item, case, SPEEDUPS, peer)
-    except StartError as error:
-        say(f"torch-pruning: {error}")
+    if _LIBRARY in names:
+        try:
+            states |= prune_with_torch_pruning(settings, item, case, SPEEDUPS, peer)
+        except StartError as error:
+            say(f"{_LIBRARY}: {error}")
     judged = judge_states(case, states)
     return {
         "engine": f"{ENGINE} {PRECISION}",
@@ -55,6 +62,8 @@ def measure_set(settings: Settings, item: RealSet, seeds: int, peer: Path | None
 def main() -> None:
     """Run it for every set whose data and teacher are here."""
     parser = make_parser(__doc__)
+    every = [*METHODS, _LIBRARY]
+    parser.add_argument("--method", action="append", choices=every, help="one or more; else all")
     parser.add_argument("--seeds", type=int, default=3, help="of ours; one of every other")
     parser.add_argument(
         "--torch-pruning-python",
@@ -64,8 +73,9 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     settings, peer = to_settings(arguments), arguments.torch_pruning_python
+    names = arguments.method or every
     for item in settings.present():
-        found = measure_set(settings, item, arguments.seeds, peer)
+        found = measure_set(settings, item, names, arguments.seeds, peer)
         save(settings, "prune", {item.name: found})
 
 
