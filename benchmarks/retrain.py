@@ -32,20 +32,23 @@ from thinfer.nn.train import Encoded
 from thinfer.pipeline.retrain import recipe_of
 from thinfer.text.batch import Batch
 
-SPEEDUPS = (2.0, 4.0)
 _LABELLED = 2000  # rows that keep their labels in the second part
 _UNLABELLED_AT = 4.0
 
 
 def measure_set(
-    settings: Settings, item: RealSet, counts: tuple[int, ...], kinds: tuple[str, ...]
+    settings: Settings,
+    item: RealSet,
+    counts: tuple[int, ...],
+    kinds: tuple[str, ...],
+    speedups: tuple[float, ...],
 ) -> dict[str, Any]:
     """Prune one teacher, with and without retraining."""
     case, clock = load_case(settings, item), SystemClock()
     batch, truth = case.sets.train.encode(case.state.tokenizer).batch, case.sets.train.truth
     states: dict[tuple[str, float, int], State] = {}
     seconds = {}
-    reached = _list_reached(case, item)
+    reached = _list_reached(case, item, speedups)
     for speedup in reached:
         cut = _prune(case, speedup)
         states["no retraining", speedup, 0] = cut
@@ -82,9 +85,9 @@ def measure_set(
     }
 
 
-def _list_reached(case: Case, item: RealSet) -> list[float]:
-    reached = [speedup for speedup in SPEEDUPS if case.budget(speedup) > 0]
-    for speedup in SPEEDUPS:
+def _list_reached(case: Case, item: RealSet, speedups: tuple[float, ...]) -> list[float]:
+    reached = [speedup for speedup in speedups if case.budget(speedup) > 0]
+    for speedup in speedups:
         if speedup not in reached:
             say(f"{item.name}: {speedup:g} left out, pruning alone cannot reach it")
     if not reached:
@@ -151,12 +154,15 @@ def main() -> None:
         "--unlabelled", default="", help="numbers of unlabelled rows to try, like 0,10000,99999999"
     )
     parser.add_argument("--kinds", default="short,full", help="some of short, full")
+    parser.add_argument("--speedups", default="2,4", help="times as fast, by the table")
     arguments = parser.parse_args()
     settings = to_settings(arguments)
     counts = tuple(int(part) for part in arguments.unlabelled.split(",") if part)
     kinds = tuple(part for part in arguments.kinds.split(",") if part)
+    speedups = tuple(float(part) for part in arguments.speedups.split(","))
     for item in settings.present():
-        save(settings, "retrain", {item.name: measure_set(settings, item, counts, kinds)})
+        found = measure_set(settings, item, counts, kinds, speedups)
+        save(settings, "retrain", {item.name: found})
 
 
 if __name__ == "__main__":
