@@ -20,6 +20,7 @@ from thinfer.compress.prune import PruneSettings
 from thinfer.core.clock import SystemClock
 from thinfer.nn.checkpoint import load_checkpoint
 from thinfer.nn.presets import build_preset
+from thinfer.pipeline.cutter import SEARCH_BELOW
 from thinfer.pipeline.original import state_of
 
 SPEEDUPS = (1.25, 1.5, 2.0, 3.0, 4.0)
@@ -44,7 +45,9 @@ def measure_size(settings: Settings, item: RealSet, preset: str) -> dict[str, An
     after_ladders = _peak_bytes()
     for speedup in SPEEDUPS:
         begun = clock.monotonic()
-        ours(case, speedup, settings.seed)
+        # As compress does: a wide model is cut without a search.
+        is_tight = case.budget(speedup) < SEARCH_BELOW * case.price
+        ours(case, speedup, settings.seed, evaluations=32 if is_tight else 1)
         seconds[f"to {speedup:g}"] = clock.monotonic() - begun
     shape = fresh.architecture
     tokens = int(case.calibration.select(case.ladders.rows).lengths.sum())

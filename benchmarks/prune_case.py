@@ -68,6 +68,12 @@ class Case:
     threads: int
     seconds: Mapping[str, float]
 
+    @property
+    def price(self) -> float:
+        """Seconds of all blocks as they are."""
+        blocks = zip(self.costs.heads, self.costs.neurons, strict=True)
+        return sum(float(heads[-1] + neurons[-1]) for heads, neurons in blocks)
+
     def budget(self, speedup: float) -> float:
         """Give the seconds of all blocks together that make the whole so much faster."""
         times = self.table.workloads["batch"]

@@ -101,9 +101,7 @@ def _prune(case: Case, speedup: float) -> State:
 
 def _prune_by_halves(case: Case, speedup: float, train: Encoded, seed: int) -> State:
     """Cut half the way, in factors, distil, and cut again, as `pipeline.cutter` does."""
-    blocks = zip(case.costs.heads, case.costs.neurons, strict=True)
-    full = sum(float(heads[-1] + neurons[-1]) for heads, neurons in blocks)
-    budget = (full * case.budget(speedup)) ** 0.5
+    budget = (case.price * case.budget(speedup)) ** 0.5
     wide = _prune_from(case.state, case.ladders, case, case.costs, budget)
     middle = _distil(case, wide, train, None, recipe_of("full", seed=seed, is_halfway=True))
     ladders = build_ladders(

@@ -123,17 +123,20 @@ def eliminate_columns(weight: Matrix, inverse: Matrix) -> Elimination:
     alive = torch.arange(weight.shape[1])
     order: list[int] = []
     losses: list[float] = []
-    with _one_thread():
-        while len(alive):
+    while len(alive):
+        with _one_thread():
             picked, costs, left, right = _eliminate_panel(scaled, rest, min(_PANEL, len(alive)))
-            order += alive[picked].tolist()
-            losses += costs
-            stays = torch.ones(len(alive), dtype=torch.bool)
-            stays[picked] = False
-            right = right[stays]
-            scaled = scaled[:, stays] - left @ right.T
-            rest = rest[stays][:, stays] - right @ right.T
-            alive = alive[stays]
+        order += alive[picked].tolist()
+        losses += costs
+        stays = torch.ones(len(alive), dtype=torch.bool)
+        stays[picked] = False
+        places = stays.nonzero().squeeze(1)
+        right = right[places]
+        # In place: the whole inverse is too large to be written once more than it must.
+        scaled = scaled.index_select(1, places).addmm_(left, right.T, alpha=-1.0)
+        rest = rest.index_select(0, places).index_select(1, places)
+        rest.addmm_(right, right.T, alpha=-1.0)
+        alive = alive[places]
     return Elimination(order=np.array(order, dtype=np.int64), errors=_accumulate(losses))
 
 

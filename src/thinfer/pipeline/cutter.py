@@ -29,13 +29,13 @@ from thinfer.pipeline.retrain import retrain
 from thinfer.pipeline.sketch import Sketcher
 from thinfer.pipeline.speed import compare_throughput
 
-__all__ = ["Cutter"]
+__all__ = ["SEARCH_BELOW", "Cutter"]
 
 _REACHED = 0.97  # of a speed-up that was asked for
 _ATTEMPTS = 4
 # Wider than this part of the blocks' cost, any sensible choice loses next to nothing, and a search
 # finds nothing to gain (benchmarks/prune.py: 1.25 and 1.5 times as fast on sst2).
-_SEARCH_BELOW = 0.6
+SEARCH_BELOW = 0.6
 # Encoder time that is never aimed below: the search needs some room to choose in.
 _LEAST_SHARE = 0.02
 
@@ -260,7 +260,7 @@ class Cutter:
         is_refitted: bool = True,
         drop_layers: tuple[int, ...] = (),
     ) -> State:
-        is_tight = budget < _SEARCH_BELOW * start.price_without(drop_layers)
+        is_tight = budget < SEARCH_BELOW * start.price_without(drop_layers)
         small, _ = prune_to(
             start.state,
             start.ladders,
