@@ -1,7 +1,8 @@
-"""What every test is kept away from: the user's own files."""
+"""What every test is kept away from, the user's own files; and which tests stay together."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,24 @@ def own_state(
     """Judgements of tests are not the user's: each test has a state folder of its own."""
     state = tmp_path_factory.getbasetemp() / "state" / tmp_path.name
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
+
+
+def pytest_configure() -> None:
+    """Give each of several workers a core of its own, before anything counts them.
+
+    Two workers whose thread pools both believe in every core spend their time waiting for each
+    other; engines and servers that a test starts inherit the core.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares an expensive fixture on one worker: a file, or those that share a build."""
+    for item in items:
+        build = "tools" in getattr(item, "fixturenames", ()) and item.path.parent.name == "native"
+        shares = build and item.path.name != "test_sanitized.py"
+        name = "native tools" if shares else str(item.path.relative_to(item.config.rootpath))
+        item.add_marker(pytest.mark.xdist_group(name))
