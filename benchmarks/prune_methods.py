@@ -35,7 +35,7 @@ Method = Callable[[Case, float, int], State]
 def ours(case: Case, speedup: float, seed: int, *, evaluations: int = 32) -> State:
     """The surgeon's ladders, the search, and the repair."""
     target = PruneTarget(budget=case.budget(speedup))
-    search = SearchSettings(evaluations=evaluations, seed=seed)
+    search = SearchSettings(evaluations=evaluations, seed=seed) if evaluations > 1 else None
     small, _ = prune_to(
         case.state, case.ladders, case.calibration, target, costs=case.costs, search=search
     )

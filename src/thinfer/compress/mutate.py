@@ -99,7 +99,8 @@ def search_options(
     judged = len(seen)
     if rough is not None:
         ranked = sorted(seen, key=seen.__getitem__)
-        seen = {choice: judge(choice) for choice in (first, *ranked[:_FINALISTS])}
+        finalists = dict.fromkeys((first, *ranked[:_FINALISTS]))
+        seen = {choice: judge(choice) for choice in finalists}
     best = min(seen, key=seen.__getitem__)  # of equals the first drawn
     return Searched(options=best, loss=seen[best], first_loss=seen[first], judged=judged)
 

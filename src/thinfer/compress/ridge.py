@@ -68,7 +68,7 @@ def fit_ridge(
     none, still = np.zeros((missing.shape[1], inputs.shape[1])), np.zeros(missing.shape[1])
     before = _error(unseen, none, still)
     tried, failed = _try_ridges(seen, unseen)
-    if failed and len(failed) == len(_RIDGES):
+    if failed and not tried:
         what = "the moments of a refit cannot be factorised with any ridge"
         raise DataError(what, expected="finite, varied inputs", do="give more calibration texts")
     tried.append((_error(unseen, none, seen.mean_y), None))
@@ -95,17 +95,32 @@ def fit_ridge(
 def _try_ridges(
     seen: Moments, unseen: Moments
 ) -> tuple[list[tuple[float, float | None]], list[float]]:
-    """Give `(error on the unseen, ridge)` of each fit on the seen, and the ridges that failed."""
-    tried: list[tuple[float, float | None]] = []
-    failed: list[float] = []
-    for ridge in _RIDGES if len(seen.cov_xx) else ():
-        weight = _solve(seen, ridge)
-        if weight is None:
-            failed.append(ridge)
-        else:
-            bias = seen.mean_y - weight @ seen.mean_x
-            tried.append((_error(unseen, weight, bias), ridge))
-    return tried, failed
+    """Give `(error on the unseen, ridge)` of fits on the seen, and the ridges that failed.
+
+    From the middle one it goes to weaker ones while the error falls, or else to stronger ones:
+    too weak a ridge fits noise and too strong a one fits nothing, with one valley in between.
+    """
+    errors: dict[int, float] = {}
+
+    def look(place: int) -> float:
+        if place not in errors:
+            weight = _solve(seen, _RIDGES[place])
+            errors[place] = np.inf
+            if weight is not None:
+                errors[place] = _error(unseen, weight, seen.mean_y - weight @ seen.mean_x)
+        return errors[place]
+
+    if len(seen.cov_xx):
+        at = middle = len(_RIDGES) // 2
+        look(middle)
+        while at > 0 and look(at - 1) < look(at):
+            at -= 1
+        while at >= middle and at + 1 < len(_RIDGES) and not look(at) < look(at + 1):
+            at += 1
+    tried: list[tuple[float, float | None]] = [
+        (errors[place], _RIDGES[place]) for place in sorted(errors) if np.isfinite(errors[place])
+    ]
+    return tried, [_RIDGES[place] for place in sorted(errors) if np.isinf(errors[place])]
 
 
 def _measure(

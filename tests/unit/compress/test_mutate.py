@@ -99,7 +99,8 @@ def test_a_rough_judge_leads_and_the_exact_one_decides(kind: str) -> None:
         errors, costs, budget, exact, settings=settings, progress=SilentProgress(), rough=rough
     )
     assert found.judged > len(exactly)
-    assert len(exactly) == 5
+    assert 4 <= len(exactly) <= 5
+    assert len(set(exactly)) == len(exactly)
     assert found.options in exactly
     assert found.loss == min(judge(options) for options in exactly)
     assert found.loss <= found.first_loss

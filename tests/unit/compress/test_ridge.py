@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from thinfer.compress import ridge
 from thinfer.compress.ridge import fit_ridge
 from thinfer.errors import DataError
 
@@ -34,6 +35,22 @@ def test_few_noisy_tokens_ask_for_a_strong_ridge() -> None:
     fit = fit_ridge(inputs, noise, torch.ones(15), every_fifth(15))
     assert fit.choice in ("ridge 1", "bias", "nothing")
     assert fit.after <= fit.before
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0, 10.0, 100.0, 1000.0])
+@pytest.mark.parametrize("tokens", [12, 20, 60, 500])
+def test_the_ridge_found_on_the_way_is_the_best_of_all(
+    monkeypatch: pytest.MonkeyPatch, tokens: int, noise: float
+) -> None:
+    inputs, wanted = sample(tokens, noise=noise)
+    inputs = inputs * torch.logspace(0, -2, 8)  # some directions hardly vary
+    given = (inputs, wanted, torch.ones(tokens), every_fifth(tokens))
+    found, every = fit_ridge(*given), ridge._RIDGES
+    alone = []
+    for one in every:
+        monkeypatch.setattr(ridge, "_RIDGES", (one,))
+        alone.append(fit_ridge(*given).after)
+    assert found.after == pytest.approx(min(alone))
 
 
 def test_without_inputs_only_the_bias_is_fitted() -> None:
