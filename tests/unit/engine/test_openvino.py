@@ -34,19 +34,23 @@ def write(folder: Path, precision: Precision) -> EngineSpec:
 def test_threads_and_precision_are_what_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision, kind: str
 ) -> None:
+    asked: list[dict[str, Any]] = []
     made: list[Any] = []
     core = require("openvino").Core
 
     class Recorder:
         def compile_model(self, *arguments: Any) -> Any:  # noqa: ANN401
+            asked.append(arguments[-1])
             made.append(core().compile_model(*arguments))
             return made[-1]
 
     spec = write(tmp_path, precision)
     monkeypatch.setattr(require("openvino"), "Core", Recorder)
-    threads = min(2, usable_cores())  # it takes no more than there are
-    open_tiny(tmp_path, spec, SHAPE, threads=threads)
+    open_tiny(tmp_path, spec, SHAPE, threads=2)
     (model,) = made
+    (settings,) = asked
+    assert (settings["INFERENCE_NUM_THREADS"], settings["NUM_STREAMS"]) == (2, 2)
+    threads = min(2, usable_cores())  # it takes no more than there are
     assert model.get_property("INFERENCE_NUM_THREADS") == threads
     assert model.get_property("NUM_STREAMS") == threads  # a small model: one for each
     capable = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
