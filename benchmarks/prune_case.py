@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.settings import RealSet, Settings
 from thinfer.compress.costs import BlockCosts
 from thinfer.compress.ladder import Ladders
-from thinfer.compress.prune import PruneSettings, build_ladders
+from thinfer.compress.prune import Pruner, PruneSettings, build_ladders
 from thinfer.compress.state import State
 from thinfer.core.clock import SystemClock
 from thinfer.core.progress import SilentProgress
@@ -65,6 +65,7 @@ class Case:
     calibration: Batch
     table: LatencyTable
     costs: BlockCosts
+    pruner: Pruner
     threads: int
     seconds: Mapping[str, float]
 
@@ -115,13 +116,15 @@ def make_case(settings: Settings, state: State, sets: DataSets) -> Case:
     )
     table = measure_table(request, rng=rng, progress=SilentProgress(), clock=clock)
     seconds = {"ladders": built - started, "latency table": clock.monotonic() - built}
+    costs = table.costs(ladders, "batch")
     return Case(
         state=state,
         sets=sets,
         ladders=ladders,
         calibration=calibration,
         table=table,
-        costs=table.costs(ladders, "batch"),
+        costs=costs,
+        pruner=Pruner(state, ladders, calibration, costs=costs),
         threads=settings.threads,
         seconds=seconds,
     )

@@ -36,9 +36,7 @@ def ours(case: Case, speedup: float, seed: int, *, evaluations: int = 32) -> Sta
     """The surgeon's ladders, the search, and the repair."""
     target = PruneTarget(budget=case.budget(speedup))
     search = SearchSettings(evaluations=evaluations, seed=seed) if evaluations > 1 else None
-    small, _ = prune_to(
-        case.state, case.ladders, case.calibration, target, costs=case.costs, search=search
-    )
+    small, _ = case.pruner.prune(target, search=search)
     return small
 
 

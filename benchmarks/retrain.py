@@ -15,15 +15,13 @@ import numpy as np
 from benchmarks.prune_case import ENGINE, PRECISION, Case, judge_states, load_case
 from benchmarks.record import save
 from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
-from thinfer.compress.costs import BlockCosts
 from thinfer.compress.distill import DistillSettings, distill
-from thinfer.compress.ladder import Ladders
 from thinfer.compress.prune import (
+    Pruner,
     PruneSettings,
     PruneTarget,
     SearchSettings,
     build_ladders,
-    prune_to,
 )
 from thinfer.compress.state import State
 from thinfer.core.clock import SystemClock
@@ -96,13 +94,13 @@ def _list_reached(case: Case, item: RealSet, speedups: tuple[float, ...]) -> lis
 
 
 def _prune(case: Case, speedup: float) -> State:
-    return _prune_from(case.state, case.ladders, case, case.costs, case.budget(speedup))
+    return _prune_with(case.pruner, case.budget(speedup))
 
 
 def _prune_by_halves(case: Case, speedup: float, train: Encoded, seed: int) -> State:
     """Cut half the way, in factors, distil, and cut again, as `pipeline.cutter` does."""
     budget = (case.price * case.budget(speedup)) ** 0.5
-    wide = _prune_from(case.state, case.ladders, case, case.costs, budget)
+    wide = _prune_with(case.pruner, budget)
     middle = _distil(case, wide, train, None, recipe_of("full", seed=seed, is_halfway=True))
     ladders = build_ladders(
         middle,
@@ -111,21 +109,12 @@ def _prune_by_halves(case: Case, speedup: float, train: Encoded, seed: int) -> S
         settings=PruneSettings(keep_moments=True),
     )
     costs = case.table.costs(ladders, "batch")
-    return _prune_from(middle, ladders, case, costs, case.budget(speedup))
+    pruner = Pruner(middle, ladders, case.calibration, costs=costs, is_kept=False)
+    return _prune_with(pruner, case.budget(speedup))
 
 
-def _prune_from(
-    state: State, ladders: Ladders, case: Case, costs: BlockCosts, budget: float
-) -> State:
-    small, _ = prune_to(
-        state,
-        ladders,
-        case.calibration,
-        PruneTarget(budget=budget),
-        costs=costs,
-        search=SearchSettings(),
-    )
-    return small
+def _prune_with(pruner: Pruner, budget: float) -> State:
+    return pruner.prune(PruneTarget(budget=budget), search=SearchSettings())[0]
 
 
 def _distil(

@@ -21,7 +21,7 @@ from benchmarks.prune_case import ENGINE, PRECISION, Case, judge_states, load_ca
 from benchmarks.record import save
 from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
 from thinfer.compress.distill import DistillSettings, distill
-from thinfer.compress.prune import PruneTarget, SearchSettings, prune_to
+from thinfer.compress.prune import PruneTarget, SearchSettings
 from thinfer.compress.state import State
 from thinfer.core.clock import SystemClock
 from thinfer.core.progress import SilentProgress
@@ -131,14 +131,8 @@ def _run_paddle(
 
 def _prune(case: Case, speedup: float, seed: int) -> State:
     """Cut to a speed, repaired; what is slower than the teacher is given the teacher's budget."""
-    small, _ = prune_to(
-        case.state,
-        case.ladders,
-        case.calibration,
-        PruneTarget(budget=case.budget(max(speedup, 1.0))),
-        costs=case.costs,
-        search=SearchSettings(seed=seed),
-    )
+    target = PruneTarget(budget=case.budget(max(speedup, 1.0)))
+    small, _ = case.pruner.prune(target, search=SearchSettings(seed=seed))
     return small
 
 

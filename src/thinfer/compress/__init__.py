@@ -5,7 +5,13 @@ from thinfer.compress.distill import DistillSettings, distill
 from thinfer.compress.embedding import prune_positions, prune_vocabulary
 from thinfer.compress.ladder import Ladder, Ladders
 from thinfer.compress.layers import choose_layers
-from thinfer.compress.prune import PruneSettings, PruneTarget, build_ladders, prune_to
+from thinfer.compress.prune import (
+    Pruner,
+    PruneSettings,
+    PruneTarget,
+    build_ladders,
+    prune_to,
+)
 from thinfer.compress.select import choose_widths
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
@@ -17,6 +23,7 @@ __all__ = [
     "Ladders",
     "PruneSettings",
     "PruneTarget",
+    "Pruner",
     "State",
     "StepReport",
     "build_ladders",

@@ -22,6 +22,7 @@ from thinfer.compress.ladder import Ladders
 from thinfer.compress.mutate import SearchSettings, search_options
 from thinfer.compress.offers import Offer, list_offers
 from thinfer.compress.rank import PruneSettings, build_ladders
+from thinfer.compress.reference import Reference
 from thinfer.compress.repair import Calibration, refit
 from thinfer.compress.resize import cut_sized
 from thinfer.compress.select import choose_widths
@@ -35,7 +36,7 @@ from thinfer.core.progress import Progress, SilentProgress
 from thinfer.errors import DataError, UserError
 from thinfer.text.batch import Batch
 
-__all__ = ["PruneSettings", "PruneTarget", "SearchSettings", "build_ladders", "prune_to"]
+__all__ = ["PruneSettings", "PruneTarget", "Pruner", "SearchSettings", "build_ladders", "prune_to"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,99 @@ class PruneTarget:
             raise UserError(what, expected=expected, got=str(self))
 
 
+class Pruner:
+    """Prunes one state to several targets; what all of them need is worked out once.
+
+    Args:
+        state: the state that the ladders were built on.
+        ladders: from `build_ladders`.
+        calibration: the batch that the ladders were built on.
+        costs: cost of each option; counted MACs at the calibration's mean length when absent.
+        is_kept: keep what a target may take over from one before: the state's residual sums on
+            the calibration text (see `Reference`) and the factors of its moments.
+
+    Raises:
+        DataError: state, ladders and calibration do not belong together.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        ladders: Ladders,
+        calibration: Batch,
+        *,
+        costs: BlockCosts | None = None,
+        is_kept: bool = True,
+    ) -> None:
+        if state.architecture != ladders.architecture:
+            what = "the ladders were built on another architecture"
+            raise DataError(what, expected=str(ladders.architecture), got=str(state.architecture))
+        length = max(1, round(float(calibration.lengths.mean())))
+        self._state, self._ladders, self._calibration = state, ladders, calibration
+        self._costs = costs or count_costs(ladders, length=length)
+        self._is_kept = is_kept
+        self._stitcher: tuple[tuple[int, int], Stitcher] | None = None
+        self._texts: tuple[Calibration, Reference] | None = None
+
+    def prune(
+        self,
+        target: PruneTarget,
+        *,
+        search: SearchSettings | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[State, StepReport]:
+        """Prune to a target and repair what is left; arguments and errors are `prune_to`'s."""
+        state, ladders, progress = self._state, self._ladders, progress or SilentProgress()
+        if target.is_refitted and is_sparse(state):
+            what = "the refit after pruning would fill the zeros of a sparse model"
+            raise UserError(what, expected="pruning before sparsification", do="change the order")
+        judge = None
+        if search is not None and target.widths is None and not target.drop_layers:
+            judge = _Judge(stitcher=self._stitch(search), settings=search)
+        mask, sizes, details = _choose(ladders, target, self._costs, judge, progress)
+        sized = cut_sized(state, mask, ladders.sized, sizes) if sizes else None
+        if target.is_refitted:
+            texts, reference = self._recall()
+            small = refit(
+                state,
+                mask,
+                texts,
+                progress=progress,
+                refit_head=target.refit_head,
+                student=sized,
+                reference=reference,
+            )
+        else:
+            small = sized or cut(state, mask)
+        last = small.history[-1]
+        reasons = [*ladders.degradations, *([last.reason] if last.reason else [])]
+        report = StepReport(
+            step="prune",
+            outcome="degraded" if reasons else "applied",
+            reason="; ".join(reasons),
+            details={**details, **_list_sizes(small, ladders), **last.details},
+        )
+        return dataclasses.replace(small, history=(*state.history, report)), report
+
+    def _stitch(self, search: SearchSettings) -> Stitcher:
+        key = (search.seed, search.max_tokens)
+        if self._stitcher is None or self._stitcher[0] != key:
+            rng = np.random.default_rng(search.seed)
+            rows = sample_rows(self._calibration, search.max_tokens, rng)
+            packed = pack(self._calibration, rows)
+            self._stitcher = (key, Stitcher(self._state, self._ladders, packed))
+        stitcher = self._stitcher[1]
+        stitcher.begin()
+        return stitcher
+
+    def _recall(self) -> tuple[Calibration, Reference]:
+        if self._texts is None:
+            texts = _recall(self._ladders, self._calibration)
+            reference = Reference(self._state, texts.packed, is_kept=self._is_kept)
+            self._texts = texts, reference
+        return self._texts
+
+
 def prune_to(
     state: State,
     ladders: Ladders,
@@ -76,7 +170,7 @@ def prune_to(
     search: SearchSettings | None = None,
     progress: Progress | None = None,
 ) -> tuple[State, StepReport]:
-    """Prune to a target and repair what is left.
+    """Prune to one target and repair what is left; for several targets see `Pruner`.
 
     Args:
         state: the state that the ladders were built on.
@@ -96,41 +190,8 @@ def prune_to(
         DataError: state, ladders and calibration do not belong together.
         UserError: the state is sparse, and the refit would fill its zeros.
     """
-    if target.is_refitted and is_sparse(state):
-        what = "the refit after pruning would fill the zeros of a sparse model"
-        raise UserError(what, expected="pruning before sparsification", do="change the order")
-    if state.architecture != ladders.architecture:
-        what = "the ladders were built on another architecture"
-        raise DataError(what, expected=str(ladders.architecture), got=str(state.architecture))
-    length = max(1, round(float(calibration.lengths.mean())))
-    table = costs or count_costs(ladders, length=length)
-    judge = None
-    if search is not None and target.widths is None and not target.drop_layers:
-        rng = np.random.default_rng(search.seed)
-        rows = sample_rows(calibration, search.max_tokens, rng)
-        judge = _Judge(stitcher=Stitcher(state, ladders, pack(calibration, rows)), settings=search)
-    mask, sizes, details = _choose(ladders, target, table, judge, progress or SilentProgress())
-    sized = cut_sized(state, mask, ladders.sized, sizes) if sizes else None
-    if target.is_refitted:
-        small = refit(
-            state,
-            mask,
-            _recall(ladders, calibration),
-            progress=progress or SilentProgress(),
-            refit_head=target.refit_head,
-            student=sized,
-        )
-    else:
-        small = sized or cut(state, mask)
-    last = small.history[-1]
-    reasons = [*ladders.degradations, *([last.reason] if last.reason else [])]
-    report = StepReport(
-        step="prune",
-        outcome="degraded" if reasons else "applied",
-        reason="; ".join(reasons),
-        details={**details, **_list_sizes(small, ladders), **last.details},
-    )
-    return dataclasses.replace(small, history=(*state.history, report)), report
+    pruner = Pruner(state, ladders, calibration, costs=costs, is_kept=False)
+    return pruner.prune(target, search=search, progress=progress)
 
 
 def _list_sizes(small: State, ladders: Ladders) -> Mapping[str, object]:

@@ -20,11 +20,12 @@ import torch
 from torch import nn
 
 from thinfer.architecture import PruningMask
+from thinfer.compress.reference import Reference
 from thinfer.compress.ridge import RidgeFit, fit_ridge
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
 from thinfer.compress.surgery import cut
-from thinfer.compress.walk import Packed, classify, embed, list_blocks, run_blocks
+from thinfer.compress.walk import Packed, classify, embed, list_blocks
 from thinfer.core.progress import Progress
 from thinfer.errors import DataError, at
 from thinfer.nn.encoder import EncoderClassifier
@@ -56,6 +57,7 @@ def refit(
     progress: Progress,
     refit_head: bool = True,
     student: State | None = None,
+    reference: Reference | None = None,
 ) -> State:
     """Cut a state and refit what is left, in order, against the state before.
 
@@ -66,6 +68,7 @@ def refit(
         progress: told of each block done.
         refit_head: refit pooler and head to the original's too.
         student: the cut state to repair, where more than the mask's cut was done to it.
+        reference: of the state and these texts, from a repair before.
 
     Returns:
         The cut and refitted state; its last report holds one entry per refit.
@@ -76,13 +79,13 @@ def refit(
     if not any(mask.layers):
         what = "the mask removes every layer"
         raise DataError(what, expected="at least one layer that stays", got=str(mask.layers))
-    original = state.module()
+    goals = reference or Reference(state, calibration.packed)
     small = cut(state, mask) if student is None else student
     architecture, module = small.architecture, small.module()
     with torch.no_grad():
-        notes, states = _refit_blocks(original, module, mask, calibration, progress)
+        notes, states = _refit_blocks(goals, module, mask, calibration, progress)
         if refit_head:
-            notes |= _refit_end(original, module, states, calibration.packed)
+            notes |= _refit_end(goals, module, states, calibration.packed)
     details = {
         "layers": [[layer.heads, layer.ffn] for layer in architecture.layers],
         "refits": {name: fit.summary() for name, fit in notes.items()},
@@ -98,24 +101,20 @@ def refit(
 
 
 def _refit_blocks(
-    original: EncoderClassifier,
+    goals: Reference,
     student: EncoderClassifier,
     mask: PruningMask,
     calibration: Calibration,
     progress: Progress,
-) -> tuple[dict[str, RidgeFit], tuple[torch.Tensor, torch.Tensor]]:
+) -> tuple[dict[str, RidgeFit], torch.Tensor]:
     packed, notes = calibration.packed, {}
     check = _check_tokens(packed)
-    theirs, ours = list_blocks(original), list_blocks(student)
-    wanted, ahead = embed(original, packed), 0
+    ours = list_blocks(student)
     states = embed(student, packed)
     with progress.task("refit", len(ours)) as advance:
         for block, target in zip(ours, _targets(mask), strict=True):
-            wanted = run_blocks(theirs[ahead:target], wanted, packed)
-            goal = theirs[target]
-            residual = wanted + goal.project(goal.read(wanted, packed))
-            wanted, ahead = goal.norm(residual), target + 1
-            block.norm.load_state_dict(goal.norm.state_dict())
+            residual = goals.residual(target)
+            block.norm.load_state_dict(goals.blocks[target].norm.state_dict())
             inputs = block.read(states, packed)
             # In this order, so that equal models leave exactly nothing.
             missing = residual - (states + block.project(inputs))
@@ -128,8 +127,7 @@ def _refit_blocks(
                 notes[name] = fit
             states = block.finish(states, inputs)
             advance(1)
-    wanted = run_blocks(theirs[ahead:], wanted, packed)
-    return notes, (wanted, states)
+    return notes, states
 
 
 def _targets(mask: PruningMask) -> list[int]:
@@ -140,18 +138,19 @@ def _targets(mask: PruningMask) -> list[int]:
 
 
 def _refit_end(
-    original: EncoderClassifier,
+    goals: Reference,
     student: EncoderClassifier,
-    states: tuple[torch.Tensor, torch.Tensor],
+    states: torch.Tensor,
     packed: Packed,
 ) -> dict[str, RidgeFit]:
-    wanted, inputs = (part[packed.first] for part in states)
+    original, last = goals.module, goals.last()
+    wanted, inputs = last[packed.first], states[packed.first]
     check = torch.arange(len(inputs)) % _CHECK_EVERY == 0
     even = torch.ones(len(inputs))
     notes: dict[str, RidgeFit] = {}
-    goals = {"pooler": original.pooler(wanted), "head": classify(original, states[0], packed)}
+    outputs = {"pooler": original.pooler(wanted), "head": classify(original, last, packed)}
     for name, linear in (("pooler", student.pooler), ("head", student.head)):
-        missing = goals[name] - linear(inputs)
+        missing = outputs[name] - linear(inputs)
         if bool(missing.any()):
             with at(block=name):
                 fit = fit_ridge(inputs, missing, even, check)

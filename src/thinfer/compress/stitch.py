@@ -28,6 +28,7 @@ from thinfer.nn.loss import log_scores
 
 __all__ = ["Stitcher"]
 
+_MOST_KEPT = 1 << 29  # bytes of projections that a search takes over from one before
 _PROJECTIONS = ("attention.output", "ffn.down")
 
 
@@ -53,6 +54,12 @@ class Stitcher:
         self._projections: dict[tuple[int, int | HeadOption], Weights] = {}
         self._fits: dict[int, NestedFit] = {}
         self._wanted = {False: self._log_scores(state.module(), is_rough=False)}
+
+    def begin(self) -> None:
+        """Forget the repaired projections of searches before, where they have become many."""
+        arrays = (array for each in self._projections.values() for array in each.values())
+        if sum(array.nbytes for array in arrays) > _MOST_KEPT:
+            self._projections.clear()
 
     @property
     def is_fast_roughly(self) -> bool:

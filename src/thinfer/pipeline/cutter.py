@@ -11,11 +11,11 @@ from pathlib import Path
 from thinfer.compress.costs import BlockCosts, count_costs
 from thinfer.compress.ladder import Ladders
 from thinfer.compress.prune import (
+    Pruner,
     PruneSettings,
     PruneTarget,
     SearchSettings,
     build_ladders,
-    prune_to,
 )
 from thinfer.compress.state import State
 from thinfer.compress.step import StepReport
@@ -47,6 +47,7 @@ class _Start:
     state: State
     ladders: Ladders
     costs: BlockCosts
+    pruner: Pruner
 
     @property
     def price(self) -> float:
@@ -215,7 +216,8 @@ class Cutter:
         if job.request.retrain == "full":
             # Half the way, in factors: what is learned there is not cut away at once.
             middle = self._prune(start, (start.price * budget) ** 0.5)
-            start = self._climb(retrain(job, middle, start.state, is_halfway=True))
+            middle = retrain(job, middle, start.state, is_halfway=True)
+            start = self._climb(middle, is_kept=False)
         small = self._prune(start, budget)
         small = small if report is None else small.replace(report)
         return retrain(job, small, self._dense.state)
@@ -233,10 +235,10 @@ class Cutter:
 
     def _start(self) -> _Start:
         if self._built is None:
-            self._built = self._climb(self._dense.state)
+            self._built = self._climb(self._dense.state, is_kept=True)
         return self._built
 
-    def _climb(self, state: State) -> _Start:
+    def _climb(self, state: State, *, is_kept: bool) -> _Start:
         job = self._job
         ladders = build_ladders(
             state,
@@ -250,7 +252,8 @@ class Cutter:
             costs = count_costs(ladders, length=length)
         else:
             costs = self._table.costs(ladders, "batch")
-        return _Start(state=state, ladders=ladders, costs=costs)
+        pruner = Pruner(state, ladders, self._batch, costs=costs, is_kept=is_kept)
+        return _Start(state=state, ladders=ladders, costs=costs, pruner=pruner)
 
     def _prune(
         self,
@@ -261,12 +264,8 @@ class Cutter:
         drop_layers: tuple[int, ...] = (),
     ) -> State:
         is_tight = budget < SEARCH_BELOW * start.price_without(drop_layers)
-        small, _ = prune_to(
-            start.state,
-            start.ladders,
-            self._batch,
+        small, _ = start.pruner.prune(
             PruneTarget(budget=budget, is_refitted=is_refitted, drop_layers=drop_layers),
-            costs=start.costs,
             search=SearchSettings(seed=self._job.request.seed) if is_tight else None,
             progress=self._job.progress,
         )
