@@ -108,7 +108,11 @@ class Pruner:
         search: SearchSettings | None = None,
         progress: Progress | None = None,
     ) -> tuple[State, StepReport]:
-        """Prune to a target and repair what is left; arguments and errors are `prune_to`'s."""
+        """Prune to a target and repair what is left; see `prune_to`.
+
+        Raises:
+            UserError: the state is sparse, and the refit would fill its zeros.
+        """
         state, ladders, progress = self._state, self._ladders, progress or SilentProgress()
         if target.is_refitted and is_sparse(state):
             what = "the refit after pruning would fill the zeros of a sparse model"
