@@ -43,6 +43,8 @@ COMMANDS = {
 
 INTERRUPTED = 130
 
+_LONGEST_SHOWN = 80  # characters of a path that is too long
+
 
 def build_app() -> typer.Typer:
     """Give the application with all commands; their heavy imports wait until they run."""
@@ -119,6 +121,12 @@ def _describe(error: OSError) -> str:
         return "the disk is full; free space, then run again"
     if error.errno == errno.EFBIG:
         return "a file grows over the system's limit; raise the limit or free space, then run again"
+    name = "" if error.filename is None else str(error.filename)
+    if error.errno == errno.ENAMETOOLONG:
+        shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+        return f"a path is too long; at {shown!r}; {len(name)} characters; give a shorter one"
+    if error.strerror and name:
+        return f"{error.strerror.lower()}; at {name!r}"
     return str(error)
 
 

@@ -78,6 +78,30 @@ def test_every_error_has_its_code_and_one_message(
         assert "disk is full" in captured.err
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "evaluate MODEL --data d",
+        "compress MODEL --train t --dev d --test t --floor accuracy>=99% --out o",
+    ],
+)
+def test_a_path_that_is_too_long_is_told_without_being_repeated_whole(
+    argv: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv.replace("MODEL", "n" * 300).split()) != 0
+    told = capsys.readouterr().err
+    assert "too long" in told
+    assert "Errno" not in told
+    assert "n" * 200 not in told
+
+
+def test_what_the_system_refuses_is_told_with_its_path(
+    fail_with: Callable[[BaseException], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fail_with(PermissionError(errno.EACCES, "Permission denied", "/x")) == 1
+    assert capsys.readouterr().err == "thinfer: permission denied; at '/x'\n"
+
+
 def test_an_interrupt_is_130(
     fail_with: Callable[[BaseException], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
