@@ -127,9 +127,12 @@ def _prediction(body: Body) -> str:
     if not pairs:
         return ""
     ratios = [predicted / measured for predicted, measured in pairs]
+    chosen = body["chosen"]
+    told = chosen.get("predicted_latency_ms")
+    of_chosen = f"; of the chosen one {told / chosen['latency_ms']:.2f}" if told else ""
     return (
         f" One text, predicted over measured, of {len(pairs)} narrower forms: "
-        f"{min(ratios):.2f} … {max(ratios):.2f}."
+        f"{min(ratios):.2f} … {max(ratios):.2f}{of_chosen}."
     )
 
 
