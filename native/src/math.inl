@@ -64,6 +64,24 @@ inline Real rough_gelu(Real x) {
     q = Simd::fma(q, z, Simd::set(0.499329567F));
     return Simd::fnma(z, q, Simd::max(x, Simd::set(0.0F)));
 }
+
+#ifdef __AVX512FP16__
+// The same in FP16, 32 numbers at a time: error below 4.5e-4 where x <= 0, and above that within what rounding the result
+// takes. max(x, 0) - z q(z) loses too many digits there; max(x, 0) + p(t), t = 17/32 z - 1 in -1 … 1, does not.
+inline Simd::Short rough_gelu(Simd::Short x) {
+    const Simd::Short z = Simd::bounded_size(x, Simd::set_short(3.765625F));
+    const Simd::Short t = Simd::fma(z, Simd::set_short(0.53125F), Simd::set_short(-1.0F));
+    Simd::Short p = Simd::set_short(0.062469482421875F);
+    p = Simd::fma(p, t, Simd::set_short(-0.063232421875F));
+    p = Simd::fma(p, t, Simd::set_short(-0.1717529296875F));
+    p = Simd::fma(p, t, Simd::set_short(0.306884765625F));
+    p = Simd::fma(p, t, Simd::set_short(-0.07562255859375F));
+    p = Simd::fma(p, t, Simd::set_short(-0.1876220703125F));
+    p = Simd::fma(p, t, Simd::set_short(0.184814453125F));
+    p = Simd::fma(p, t, Simd::set_short(-0.05621337890625F));
+    return Simd::add(Simd::positive(x), p);
+}
+#endif
 #endif
 
 inline Real sigmoid(Real x) {

@@ -116,9 +116,8 @@ class Runner {
     void put_projected(const Layer& layer, Range panels, Place place) {
         const Matrix& matrix = layer.query_key_value;
         const auto put = [&]<Waiting waiting>(const Shelf<waiting>& shelf) {
-            multiply(rows(matrix), matrix, panels, packed(), [=](std::size_t row, std::size_t column, Real value) {
-                shelf.put(place(row), column, value, kWidth);
-            });
+            const auto change = [](Real value) { return value; };
+            multiply(rows(matrix), matrix, panels, packed(), Putting<Shelf<waiting>, Place, decltype(change)>{shelf, place, change});
         };
         if (kHasTiles && matrix.is_rounded()) {
             put(Shelf<Waiting::halves>{buffers_.projected, kPanel, panel_stride(), nullptr});
@@ -212,6 +211,14 @@ class Runner {
         if (waiting == Waiting::halves) return put(InputShelf{buffers_.inner_codes, down.row_bytes()}, activate);
         if (waiting == Waiting::shorts) {
             const Shelf<Waiting::shorts> shorts{buffers_.inner, kPanel, panel_stride(), down.smoothing};
+#ifdef __AVX512FP16__
+            const Range panels = share(up.panels(), team_, rank_);
+            auto* factors = reinterpret_cast<std::uint16_t*>(buffers_.ranks[rank_]);
+            const bool is_usual = shorten_smoothing(down.smoothing, {panels.begin * kPanel, panels.end * kPanel}, factors);
+            if (model_.activation == Activation::gelu && is_usual) {
+                return multiply(rows(up), up, panels, packed(), PuttingShortGelu{shorts, factors, panels.begin * kPanel});
+            }
+#endif
             if (model_.activation == Activation::gelu) return put(shorts, [](Real value) { return rough_gelu(value); });
             return put(shorts, activate);
         }

@@ -30,6 +30,17 @@ struct Shelf {
 #endif
         }
     }
+
+    // A panel's row.
+    void put_both(std::size_t index, std::size_t column, Real left, Real right) const {
+#ifdef THINFER_TILES
+        if constexpr (waiting == Waiting::halves) {
+            return Simd::store_both_halves(static_cast<std::uint16_t*>(data) + index * row + column / kPanel * panel, left, right);
+        }
+#endif
+        put(index, column, left, kWidth);
+        put(index, column + kWidth, right, kWidth);
+    }
 };
 
 // Rows of BF16 that are inputs at once.
@@ -42,3 +53,41 @@ struct InputShelf {
         Simd::store_halves(reinterpret_cast<std::uint16_t*>(place), value, n);
     }
 };
+
+// What a product's values pass on their way to a shelf.
+template <class OntoShelf, class Place, class Change>
+struct Putting {
+    OntoShelf shelf;
+    Place place;
+    Change change;
+
+    void operator()(std::size_t row, std::size_t column, Real value) const { shelf.put(place(row), column, change(value), kWidth); }
+    void both(std::size_t row, std::size_t column, Real left, Real right) const { shelf.put_both(place(row), column, change(left), change(right)); }
+};
+
+#if defined(THINFER_TILES) && defined(__AVX512FP16__)
+// The factors of a shelf in FP16; false where one is too large or too small to be one.
+inline bool shorten_smoothing(const float* smoothing, Range columns, std::uint16_t* shorts) {
+    bool is_usual = true;
+    for (std::size_t at = columns.begin; at < columns.end; at += kWidth) {
+        const Real factors = Simd::load(smoothing + at);
+        is_usual = is_usual && Simd::are_within(factors, 1.0F / 1024, 1024.0F);
+        Simd::store_shorts(shorts + at - columns.begin, factors, kWidth);
+    }
+    return is_usual;
+}
+
+// Puts GELU of a panel's rows onto a shelf, all of it in FP16.
+struct PuttingShortGelu {
+    Shelf<Waiting::shorts> shelf;
+    const std::uint16_t* smoothing;  // of the columns from `first` on
+    std::size_t first;
+
+    void operator()(std::size_t row, std::size_t column, Real value) const { shelf.put(row, column, rough_gelu(value), kWidth); }
+    void both(std::size_t row, std::size_t column, Real left, Real right) const {
+        std::uint16_t* place = static_cast<std::uint16_t*>(shelf.data) + row * shelf.row + column / kPanel * shelf.panel;
+        const Simd::Short factors = Simd::load_short(smoothing + column - first);
+        Simd::store_short(place, Simd::mul(rough_gelu(Simd::shorten(left, right)), factors));
+    }
+};
+#endif

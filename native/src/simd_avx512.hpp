@@ -149,6 +149,11 @@ struct Simd {
         const bool is_low_enough = _mm512_cmp_ps_mask(v, set(most), _CMP_NLE_UQ) == 0;
         return is_low_enough && _mm512_cmp_ps_mask(v, set(least), _CMP_GT_OQ) != 0;
     }
+    // Whether every number is 0 or from `least` to `most`.
+    static bool are_within(Real v, float least, float most) {
+        const __mmask16 is_set = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+        return (_mm512_mask_cmp_ps_mask(is_set, v, set(least), _CMP_NGE_UQ) | _mm512_cmp_ps_mask(v, set(most), _CMP_NLE_UQ)) == 0;
+    }
     static __mmask32 first_halves(std::size_t n) { return static_cast<__mmask32>((std::uint64_t{1} << n) - 1U); }
     static Int load_some_halves(const std::uint16_t* p, std::size_t n) { return _mm512_maskz_loadu_epi16(first_halves(n), p); }
     // Numbers `begin` to `end` of a register from memory, the others as they are.
@@ -171,6 +176,40 @@ struct Simd {
         if (n == kWidth) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), shorts);
         _mm256_mask_storeu_epi16(p, first(n), shorts);
     }
+    // The 32 numbers of a panel's row, in BF16.
+    static void store_both_halves(std::uint16_t* p, Real left, Real right) {
+#ifdef __AVX512BF16__
+        const __m512bh both = _mm512_cvtne2ps_pbh(right, left);
+        _mm512_storeu_si512(p, reinterpret_cast<const Int&>(both));
+#else
+        store_halves(p, left, kWidth);
+        store_halves(p + kWidth, right, kWidth);
+#endif
+    }
+#ifdef __AVX512FP16__
+    // 32 numbers in FP16. What can be done to their bits as whole numbers is: while a tile unit works, those
+    // instructions start twice as often.
+    using Short = __m512h;
+    static Int bits_of(Short a) { return reinterpret_cast<const Int&>(a); }
+    static Short short_of(Int bits) { return reinterpret_cast<const Short&>(bits); }
+    static Short shorten(Real left, Real right) {
+        const __m256h low = _mm512_cvtxps_ph(left), high = _mm512_cvtxps_ph(right);
+        const Int first = _mm512_castsi256_si512(reinterpret_cast<const __m256i&>(low));
+        return short_of(_mm512_inserti64x4(first, reinterpret_cast<const __m256i&>(high), 1));
+    }
+    static Short load_short(const std::uint16_t* p) { return _mm512_loadu_ph(p); }
+    static Short set_short(float v) { return _mm512_set1_ph(static_cast<_Float16>(v)); }
+    static Short add(Short a, Short b) { return _mm512_add_ph(a, b); }
+    static Short mul(Short a, Short b) { return _mm512_mul_ph(a, b); }
+    static Short fma(Short a, Short b, Short c) { return _mm512_fmadd_ph(a, b, c); }
+    // min(|a|, most), `most` positive
+    static Short bounded_size(Short a, Short most) {
+        return short_of(_mm512_min_epu16(_mm512_and_si512(bits_of(a), _mm512_set1_epi16(0x7FFF)), bits_of(most)));
+    }
+    static Short positive(Short a) { return short_of(_mm512_max_epi16(bits_of(a), _mm512_setzero_si512())); }
+    // What is above FP16's range becomes its largest number; nothing may be below it.
+    static void store_short(std::uint16_t* p, Short a) { _mm512_storeu_si512(p, _mm512_min_epi16(bits_of(a), _mm512_set1_epi16(0x7BFF))); }
+#endif
     static Int largest_halves(Int a, Int b) { return _mm512_max_epi16(a, b); }
     static Int largest_bits(Int a, Int b) { return _mm512_max_epu16(a, b); }
     // The largest number, or the least with `is_negative`, of what the two functions above have kept.

@@ -53,12 +53,21 @@ struct Finish {
             const Real zero = Simd::set(rounding->zero), step = Simd::set(rounding->step);
             const Real left = Simd::fnma(zero, offsets[0], Simd::to_reals(Simd::load_sums(sums)));
             const Real right = Simd::fnma(zero, offsets[1], Simd::to_reals(Simd::load_sums(sums + kWidth)));
-            store(row, column, Simd::fma(left, Simd::mul(scale[0], step), bias[0]));
-            store(row, column + kWidth, Simd::fma(right, Simd::mul(scale[1], step), bias[1]));
+            give(row, column, Simd::fma(left, Simd::mul(scale[0], step), bias[0]), Simd::fma(right, Simd::mul(scale[1], step), bias[1]), store);
         } else {
             const auto* reals = reinterpret_cast<const float*>(sums);
-            store(row, column, Simd::add(Simd::load(reals), bias[0]));
-            store(row, column + kWidth, Simd::add(Simd::load(reals + kWidth), bias[1]));
+            give(row, column, Simd::add(Simd::load(reals), bias[0]), Simd::add(Simd::load(reals + kWidth), bias[1]), store);
+        }
+    }
+
+    // A store may take a panel's row at once.
+    template <class Store>
+    static void give(std::size_t row, std::size_t column, Real left, Real right, const Store& store) {
+        if constexpr (requires { store.both(row, column, left, right); }) {
+            store.both(row, column, left, right);
+        } else {
+            store(row, column, left);
+            store(row, column + kWidth, right);
         }
     }
 };

@@ -26,6 +26,7 @@ from thinfer.architecture import Architecture
 from thinfer.engine import _native as native
 from thinfer.engine.base import Precision
 from thinfer.export.native import encode_native
+from thinfer.export.smoothing import Smoothing
 from thinfer.text.batch import Batch
 
 DEEP = shape_of(layer(heads=4, qk_size=32, value_size=32, ffn=200), hidden=128)
@@ -35,6 +36,7 @@ ALL = {**SHAPES, "wide": WIDE, "deep": DEEP, "odd": ODD}
 TILED = [
     isa for isa in ("amx", "amx-emulated") if isa == "amx-emulated" or isa in native.usable_isas()
 ]
+DOWN = "layers.0.ffn.down.weight"
 LENGTHS = ([1], [3], [LONGEST], [1 + (7 * row) % LONGEST for row in range(25)])
 
 pytestmark = pytest.mark.skipif(
@@ -141,3 +143,32 @@ def test_rows_too_small_or_too_large_for_fp16_keep_their_precision(
         vectors = classify([tools / "classify", path, "1", "avx512"], batch).logits
         tiled = classify([tools / "classify", path, "1", isa], batch).logits
         assert np.sqrt(np.mean((tiled - vectors) ** 2)) <= 0.02 * float(np.ptp(vectors))
+
+
+@pytest.mark.parametrize("isa", TILED)
+@pytest.mark.parametrize("most", [1.0, 30.0, 3e3])
+def test_what_leaves_gelu_is_smoothed_in_fp16_where_the_factors_allow_it(
+    tools: Path, isa: str, most: float, tmp_path: Path
+) -> None:
+    """Beyond 1,024 the factors are multiplied in FP32; either way the logits stay near FP32's."""
+    shape = shape_of(layer(heads=2, qk_size=32, value_size=32, ffn=75), hidden=64)
+    weights = random_weights(shape)
+    factors = np.geomspace(1.0 / most, most, 75).astype(np.float32)
+    smoothing = Smoothing(factors=factors, mean=np.zeros(75, np.float32))
+    files = {}
+    for precision in ("fp32", "int8"):
+        files[precision] = tmp_path / f"{precision}.thinfer"
+        data = encode_native(
+            # Rows of a size that all factors share alike.
+            {**weights, DOWN: weights[DOWN] / factors},
+            shape,
+            precision=precision,
+            smoothings={"layers.0.ffn.down": smoothing},
+        )
+        files[precision].write_bytes(data)
+    batch = random_batch(shape, LENGTHS[-1])
+    truth = classify([tools / "classify", files["fp32"], "1", "avx512"], batch).logits
+    vectors = classify([tools / "classify", files["int8"], "1", "avx512"], batch).logits
+    tiled = classify([tools / "classify", files["int8"], "1", isa], batch).logits
+    spread = float(np.ptp(truth))
+    assert error(tiled, truth) <= 2 * error(vectors, truth) + 0.01 * spread + 1e-3
