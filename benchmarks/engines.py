@@ -204,6 +204,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--shape", choices=list(SHAPES), help="one, in this process; to stdout")
     parser.add_argument("--levels", default=_USUAL, help=f"some of {', '.join(LEVELS)}")
+    parser.add_argument("--only", action="append", help="like '6 × 768, amx, 2': one of the runs")
     arguments = parser.parse_args()
     settings = to_settings(arguments)
     if arguments.shape:
@@ -212,6 +213,9 @@ def main() -> None:
     for level in arguments.levels.split(","):
         for shape in SHAPES if level in ("own", "amx") else ("6 × 768",):
             for threads in range(1, settings.threads + 1):
+                key = f"{shape}, {level}, {threads}"
+                if arguments.only and key not in arguments.only:
+                    continue
                 argv = [sys.executable, "-m", "benchmarks.engines", *sys.argv[1:]]
                 argv += ["--shape", shape, "--threads", str(threads)]
                 done = subprocess.run(
@@ -222,7 +226,6 @@ def main() -> None:
                     check=True,
                     env={**os.environ, **LEVELS[level]},
                 )
-                key = f"{shape}, {level}, {threads}"
                 found = json.loads(done.stdout)
                 save(settings, "engines", {key: {**found, "level": level, "ran_with": threads}})
                 say(key)
