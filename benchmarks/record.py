@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from thinfer.core.codec import to_json
 from thinfer.core.files import write_atomic
 from thinfer.measure.machine import describe_machine
 
+_INSTALLED = re.compile(r"[^\s\"']*/site-packages/")
 _QUALITY_EXIT = 4  # the verdict is bad, the result is whole
 
 
@@ -74,4 +76,4 @@ def _without_places(text: str, settings: Settings) -> str:
     }
     for place, name in sorted(places.items(), key=lambda item: -len(str(item[0]))):
         text = text.replace(str(place), name)
-    return text
+    return _INSTALLED.sub("site-packages/", text)  # of a peer's own environment

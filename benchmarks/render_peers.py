@@ -19,7 +19,7 @@ def render_students(results: Body) -> list[str]:
     parts = [facts(results)]
     for key, body in results.items():
         dense = f"{number(body['rows'])} test rows, dense {percent(body['dense_accuracy'])}"
-        title = f"{dense}, {body['epochs']} epochs, speed in {body['engine']}"
+        title = f"{dense}, epochs: {body['epochs']}, speed in {body['engine']}"
         parts.append(f"### {key}: {title}\n")
         parts.append(table(_STUDENT_HEAD, [_student_row(state) for state in body["states"]]))
         parts.append("\n".join(_tell_dynabert(body["dynabert"])) + "\n")
