@@ -20,12 +20,16 @@ from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
 from thinfer.compress.state import State
 from thinfer.core.clock import SystemClock
 
-SPEEDUPS = (1.25, 1.5, 2.0, 3.0)
 _LIBRARY = "torch-pruning"
 
 
 def measure_set(
-    settings: Settings, item: RealSet, names: Sequence[str], seeds: int, peer: Path | None
+    settings: Settings,
+    item: RealSet,
+    names: Sequence[str],
+    speedups: Sequence[float],
+    seeds: int,
+    peer: Path | None,
 ) -> dict[str, Any]:
     """Prune one teacher with some methods to every speed-up."""
     case, clock = load_case(settings, item), SystemClock()
@@ -34,7 +38,7 @@ def measure_set(
     for name, method in METHODS.items():
         if name not in names:
             continue
-        for speedup in SPEEDUPS:
+        for speedup in speedups:
             for seed in range(seeds if name in SEEDED else 1):
                 started = clock.monotonic()
                 states[name, speedup, seed] = method(case, speedup, settings.seed + seed)
@@ -43,7 +47,7 @@ def measure_set(
                 say(f"{item.name}: {name}, {speedup:g}, seed {seed}")
     if _LIBRARY in names:
         try:
-            states |= prune_with_torch_pruning(settings, item, case, SPEEDUPS, peer)
+            states |= prune_with_torch_pruning(settings, item, case, speedups, peer)
         except StartError as error:
             say(f"{_LIBRARY}: {error}")
     judged = judge_states(case, states)
@@ -64,6 +68,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     every = [*METHODS, _LIBRARY]
     parser.add_argument("--method", action="append", choices=every, help="one or more; else all")
+    parser.add_argument("--speedups", default="1.25,1.5,2,3", help="times as fast, by the table")
     parser.add_argument("--seeds", type=int, default=3, help="of ours; one of every other")
     parser.add_argument(
         "--torch-pruning-python",
@@ -74,8 +79,9 @@ def main() -> None:
     arguments = parser.parse_args()
     settings, peer = to_settings(arguments), arguments.torch_pruning_python
     names = arguments.method or every
+    speedups = tuple(float(part) for part in arguments.speedups.split(","))
     for item in settings.present():
-        found = measure_set(settings, item, names, arguments.seeds, peer)
+        found = measure_set(settings, item, names, speedups, arguments.seeds, peer)
         save(settings, "prune", {item.name: found})
 
 
