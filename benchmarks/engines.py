@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,21 @@ _SETTLING = 3
 _CALIBRATION = 300
 
 
-def measure(settings: Settings, shape: str, rounds: int) -> dict[str, Any]:
-    """Time every engine on every workload, with the threads of the settings."""
+_PEERS = {
+    "ONNX Runtime FP32, plain": write_original,
+    "ONNX Runtime quantize_dynamic": write_dynamic,
+}
+_EVERY = (*(f"{name} {precision}" for name, precision in OURS), *_PEERS)
+
+
+def measure(
+    settings: Settings, shape: str, rounds: int, names: Sequence[str] = _EVERY
+) -> dict[str, Any]:
+    """Time some engines on every workload, with the threads of the settings."""
     state = state_of(draw_model(settings, shape))
     work = _make_workloads(settings, state)
     with tempfile.TemporaryDirectory(prefix="thinfer-") as root, ExitStack() as stack:
-        engines = _open_all(settings, state, work["thuc"], Path(root))
+        engines = _open_all(settings, state, work["thuc"], Path(root), names)
         for engine in engines.values():
             stack.enter_context(closing(engine))
         versions = {name: engine.info.version for name, engine in engines.items()}
@@ -111,7 +120,11 @@ def _make_workloads(settings: Settings, state: State) -> dict[str, list[Batch]]:
 
 
 def _open_all(
-    settings: Settings, state: State, calibration: list[Batch], root: Path
+    settings: Settings,
+    state: State,
+    calibration: list[Batch],
+    root: Path,
+    names: Sequence[str],
 ) -> dict[str, Engine]:
     texts = [batch.select([row]) for batch in calibration for row in range(len(batch))]
     sample = Batch.concatenate(texts[:_CALIBRATION])
@@ -122,6 +135,8 @@ def _open_all(
     absent = available_engines()
     engines = {}
     for name, precision in OURS:
+        if f"{name} {precision}" not in names:
+            continue
         if absent[name]:
             say(f"{name}: left out, {absent[name]}")
             continue
@@ -139,10 +154,9 @@ def _open_all(
         engines[f"{name} {precision}"] = open_engine_folder(
             folder, spec, state.architecture, pad_id=state.pad_id, threads=settings.threads
         )
-    for label, write in (
-        ("ONNX Runtime FP32, plain", write_original),
-        ("ONNX Runtime quantize_dynamic", write_dynamic),
-    ):
+    for label, write in _PEERS.items():
+        if label not in names:
+            continue
         folder = root / str(len(engines))
         folder.mkdir()
         spec = write(source, folder)
@@ -205,10 +219,11 @@ def main() -> None:
     parser.add_argument("--shape", choices=list(SHAPES), help="one, in this process; to stdout")
     parser.add_argument("--levels", default=_USUAL, help=f"some of {', '.join(LEVELS)}")
     parser.add_argument("--only", action="append", help="like '6 × 768, amx, 2': one of the runs")
+    parser.add_argument("--engine", action="append", choices=_EVERY, help="some; else all")
     arguments = parser.parse_args()
-    settings = to_settings(arguments)
+    settings, names = to_settings(arguments), arguments.engine or _EVERY
     if arguments.shape:
-        print(json.dumps(measure(settings, arguments.shape, arguments.rounds)))
+        print(json.dumps(measure(settings, arguments.shape, arguments.rounds, names)))
         return
     for level in arguments.levels.split(","):
         for shape in SHAPES if level in ("own", "amx") else ("6 × 768",):
