@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,11 @@ def pytest_configure() -> None:
     """Give each of several workers a core of its own, before anything counts them.
 
     Two workers whose thread pools both believe in every core spend their time waiting for each
-    other; engines and servers that a test starts inherit the core.
+    other; engines and servers that a test starts inherit the core. They inherit as well that an
+    interrupt is ignored, as in a shell's background: tests that interrupt them want it heard.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
