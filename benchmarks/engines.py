@@ -60,8 +60,6 @@ _TEXTS, _BATCH = 256, 32
 # second one keeps a weight once it has come back a few times, as it does in a service.
 _SETTLING = 3
 _CALIBRATION = 300
-
-
 _PEERS = {
     "ONNX Runtime FP32, plain": write_original,
     "ONNX Runtime quantize_dynamic": write_dynamic,
