@@ -13,7 +13,7 @@ def render_prune(results: Body) -> list[str]:
     Args:
         results: set → what `benchmarks.prune` stored.
     """
-    return _render(results, "seed")
+    return _render(results, ("seed",))
 
 
 def render_retrain(results: Body) -> list[str]:
@@ -22,7 +22,7 @@ def render_retrain(results: Body) -> list[str]:
     Args:
         results: set → what `benchmarks.retrain` stored.
     """
-    return _render(results, "unlabelled")
+    return _render(results, ("seed", "unlabelled"))
 
 
 def render_family(results: Body) -> list[str]:
@@ -53,13 +53,13 @@ def render_family(results: Body) -> list[str]:
 _FAMILY_HEAD = ("model", "seconds", "of them", "tokens", "read", "with ladders", "peak")
 
 
-def _render(results: Body, column: str) -> list[str]:
+def _render(results: Body, columns: tuple[str, ...]) -> list[str]:
     parts = [facts(results)]
     for key, body in results.items():
         dense = f"{number(body['rows'])} test rows, dense {percent(body['dense_accuracy'])}"
         parts.append(f"### {key}: {dense}, speed in {body['engine']}\n")
-        head = ("method", "asked", column, *_HEAD)
-        parts.append(table(head, [_row(state, column) for state in body["states"]]))
+        head = ("method", "asked", *columns, *_HEAD)
+        parts.append(table(head, [_row(state, columns) for state in body["states"]]))
         spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in body["seconds"].items())
         parts.append(f"Seconds spent by ours: {spent}.\n")
     return parts
@@ -68,11 +68,11 @@ def _render(results: Body, column: str) -> list[str]:
 _HEAD = ("measured ×", "predicted ×", "accuracy", "kept", "lost", "gained")
 
 
-def _row(state: Body, column: str) -> tuple[str, ...]:
+def _row(state: Body, columns: tuple[str, ...]) -> tuple[str, ...]:
     return (
         state["method"],
         f"{state['asked']:g}",
-        number(state[column]),
+        *(number(state.get(column, 0)) for column in columns),
         times(state["measured"]),
         times(state["predicted"]),
         percent(state["accuracy"]),

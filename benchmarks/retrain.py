@@ -33,6 +33,8 @@ from thinfer.text.batch import Batch
 _LABELLED = 2000  # rows that keep their labels in the second part
 _UNLABELLED_AT = 4.0
 
+Key = tuple[str, float, int, int]  # method, speed-up asked for, seed, unlabelled rows
+
 
 def measure_set(
     settings: Settings,
@@ -40,35 +42,39 @@ def measure_set(
     counts: tuple[int, ...],
     kinds: tuple[str, ...],
     speedups: tuple[float, ...],
+    seeds: int,
 ) -> dict[str, Any]:
     """Prune one teacher, with and without retraining."""
     case, clock = load_case(settings, item), SystemClock()
     batch, truth = case.sets.train.encode(case.state.tokenizer).batch, case.sets.train.truth
-    states: dict[tuple[str, float, int], State] = {}
+    every = Encoded(batch=batch, targets=truth)
+    states: dict[Key, State] = {}
     seconds = {}
     reached = _list_reached(case, item, speedups)
     for speedup in reached:
-        cut = _prune(case, speedup)
-        states["no retraining", speedup, 0] = cut
-        every = Encoded(batch=batch, targets=truth)
-        for kind in kinds:
-            started = clock.monotonic()
-            start = cut
-            if kind == "full":
-                start = _prune_by_halves(case, speedup, every, settings.seed)
-            recipe = recipe_of(kind, seed=settings.seed)
-            states[kind, speedup, 0] = _distil(case, start, every, None, recipe)
-            seconds[f"{kind}, {speedup:g}"] = clock.monotonic() - started
-            say(f"{item.name}: {kind} at {speedup:g}")
+        for seed in range(settings.seed, settings.seed + seeds):
+            cut = _prune(case, speedup, seed)
+            states["no retraining", speedup, seed, 0] = cut
+            for kind in kinds:
+                started = clock.monotonic()
+                start = cut
+                if kind == "full":
+                    start = _prune_by_halves(case, speedup, every, seed)
+                recipe = recipe_of(kind, seed=seed)
+                states[kind, speedup, seed, 0] = _distil(case, start, every, None, recipe)
+                if seed == settings.seed:
+                    seconds[f"{kind}, {speedup:g}"] = clock.monotonic() - started
+                say(f"{item.name}: {kind} at {speedup:g}, seed {seed}")
     if counts and _UNLABELLED_AT in reached:
         order = np.random.default_rng(settings.seed).permutation(len(truth))
         rows, rest = order[:_LABELLED], order[_LABELLED:]
         few = Encoded(batch=batch.select(rows), targets=truth[rows])
-        cut = states["no retraining", _UNLABELLED_AT, 0]
+        cut = states["no retraining", _UNLABELLED_AT, settings.seed, 0]
         for count in sorted({min(count, len(rest)) for count in counts}):
             more = batch.select(rest[:count]) if count else None
             recipe = recipe_of("short", seed=settings.seed)
-            states["2,000 labelled", _UNLABELLED_AT, count] = _distil(case, cut, few, more, recipe)
+            key = ("2,000 labelled", _UNLABELLED_AT, settings.seed, count)
+            states[key] = _distil(case, cut, few, more, recipe)
             say(f"{item.name}: {count} unlabelled rows")
     judged = judge_states(case, states)
     return {
@@ -77,8 +83,8 @@ def measure_set(
         "dense_accuracy": next(item["dense_accuracy"] for item in judged.values()),
         "seconds": seconds,
         "states": [
-            {"method": name, "asked": asked, "unlabelled": more, **judged[name, asked, more]}
-            for name, asked, more in states
+            {"method": key[0], "asked": key[1], "seed": key[2], "unlabelled": key[3], **judged[key]}
+            for key in states
         ],
     }
 
@@ -93,14 +99,14 @@ def _list_reached(case: Case, item: RealSet, speedups: tuple[float, ...]) -> lis
     return reached
 
 
-def _prune(case: Case, speedup: float) -> State:
-    return _prune_with(case.pruner, case.budget(speedup))
+def _prune(case: Case, speedup: float, seed: int) -> State:
+    return _prune_with(case.pruner, case.budget(speedup), seed)
 
 
 def _prune_by_halves(case: Case, speedup: float, train: Encoded, seed: int) -> State:
     """Cut half the way, in factors, distil, and cut again, as `pipeline.cutter` does."""
     budget = (case.price * case.budget(speedup)) ** 0.5
-    wide = _prune_with(case.pruner, budget)
+    wide = _prune_with(case.pruner, budget, seed)
     middle = _distil(case, wide, train, None, recipe_of("full", seed=seed, is_halfway=True))
     ladders = build_ladders(
         middle,
@@ -110,11 +116,11 @@ def _prune_by_halves(case: Case, speedup: float, train: Encoded, seed: int) -> S
     )
     costs = case.table.costs(ladders, "batch")
     pruner = Pruner(middle, ladders, case.calibration, costs=costs, is_kept=False)
-    return _prune_with(pruner, case.budget(speedup))
+    return _prune_with(pruner, case.budget(speedup), seed)
 
 
-def _prune_with(pruner: Pruner, budget: float) -> State:
-    return pruner.prune(PruneTarget(budget=budget), search=SearchSettings())[0]
+def _prune_with(pruner: Pruner, budget: float, seed: int) -> State:
+    return pruner.prune(PruneTarget(budget=budget), search=SearchSettings(seed=seed))[0]
 
 
 def _distil(
@@ -142,13 +148,14 @@ def main() -> None:
     )
     parser.add_argument("--kinds", default="short,full", help="some of short, full")
     parser.add_argument("--speedups", default="2,4", help="times as fast, by the table")
+    parser.add_argument("--seeds", type=int, default=1, help="of the search and the retraining")
     arguments = parser.parse_args()
     settings = to_settings(arguments)
     counts = tuple(int(part) for part in arguments.unlabelled.split(",") if part)
     kinds = tuple(part for part in arguments.kinds.split(",") if part)
     speedups = tuple(float(part) for part in arguments.speedups.split(","))
     for item in settings.present():
-        found = measure_set(settings, item, counts, kinds, speedups)
+        found = measure_set(settings, item, counts, kinds, speedups, arguments.seeds)
         save(settings, "retrain", {item.name: found})
 
 
