@@ -7,6 +7,7 @@ multiply.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture, LayerShape
 from thinfer.core.clock import Clock
+from thinfer.core.optional import require
 from thinfer.core.progress import Progress
 from thinfer.engine.base import Engine, Precision
 from thinfer.engine.registry import open_engine_folder
@@ -32,6 +34,10 @@ __all__ = ["TableRequest", "measure_table"]
 
 _DEPTH = 5  # layers of the deeper models: four equal ones and the last
 _ROUNDS = 12
+# Of a timed sample at least: prices are differences, and one short text takes a few tenths of a
+# millisecond, of which a clock and a scheduler leave little.
+_SAMPLE_S = 5e-3
+_MOST_CALLS = 32
 _VOCABULARY = 512
 # Of the calibration texts' lengths: what stands for a short, a typical and a long text.
 _QUANTILES = {"short": 0.1, "typical": 0.5, "long": 0.95}
@@ -209,26 +215,39 @@ def _time(
     *,
     clock: Clock,
 ) -> dict[Key, float]:
-    def call(engine: Engine) -> None:
-        for batch in batches:
-            request.prepare(len(batch))
-            engine.run(batch)
+    def repeat(engine: Engine, times: int) -> Callable[[], None]:
+        def call() -> None:
+            for _ in range(times):
+                for batch in batches:
+                    request.prepare(len(batch))
+                    engine.run(batch)
+
+        return call
 
     names = {str(place): key for place, key in enumerate(engines)}
-    calls: dict[str, Callable[[], None]] = {
-        name: lambda engine=engines[key]: call(engine)  # type: ignore[misc]  # default binds the loop's value
-        for name, key in names.items()
-    }
+    once = {name: repeat(engines[key], 1) for name, key in names.items()}
+    times = {name: _count_calls(call, clock) for name, call in once.items()}
     samples = time_interleaved(
-        calls,
+        {name: repeat(engines[key], times[name]) for name, key in names.items()},
         rounds=_ROUNDS,
-        recall=calls,  # as candidates are timed: with what they read in the caches
+        recall=once,  # as candidates are timed: with what they read in the caches
         most_rounds=_ROUNDS * 5 // 4,
-        warmups=2,
+        warmups=1,
         clock=clock,
         probe=HostProbe(threads=request.threads, clock=clock),
     )
-    return {key: samples[name].median_s / len(batches) for name, key in names.items()}
+    return {
+        key: samples[name].median_s / (times[name] * len(batches)) for name, key in names.items()
+    }
+
+
+def _count_calls(call: Callable[[], None], clock: Clock) -> int:
+    """Give how many calls fill a sample; the first, which may compile or allocate, is not asked."""
+    call()
+    start = clock.monotonic()
+    call()
+    seconds = clock.monotonic() - start
+    return min(_MOST_CALLS, math.ceil(_SAMPLE_S / max(seconds, _SAMPLE_S / _MOST_CALLS)))
 
 
 class _Parts:
@@ -287,5 +306,10 @@ def _split_sizes(
 
 
 def _rising(values: Sequence[float]) -> tuple[float, ...]:
-    """Noise must not make a wider block the cheaper one."""
-    return tuple(np.maximum.accumulate(np.maximum(values, 0.0)).tolist())
+    """Give the rising prices that lie nearest: noise must not make a wider block the cheaper one.
+
+    Where it did, the mean of both stands for both; the higher one alone would make all blocks
+    dearer than they are, the more so the noisier the host.
+    """
+    fit = require("scipy.optimize").isotonic_regression(np.maximum(values, 0.0))
+    return tuple(fit.x.tolist())

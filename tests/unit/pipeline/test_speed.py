@@ -65,6 +65,17 @@ def test_with_several_forms_the_others_give_the_line_from_prices_to_latencies() 
     assert forms[2].facts["predicted_latency_ms"] == pytest.approx(3.0 + 0.5 * prices[2])
 
 
+def test_forms_of_nearly_the_same_price_count_most() -> None:
+    widths = (32, 12, 10, 8, 6)
+    forms = [make(f"width-{ffn}", ffn) for ffn in widths]
+    for form, ffn in zip(forms, widths, strict=True):
+        form.facts["latency_ms"] = 9.0 + 16.0 * ffn / 32
+    forms[0].facts["latency_ms"] *= 0.5  # the dense form shares a text out among threads
+    predict_latencies(forms, TABLE)
+    even = 12.98  # what a line through all the others alike gives of the third form's 14 ms
+    assert even + 0.2 < forms[2].facts["predicted_latency_ms"] < 14.0
+
+
 def test_a_line_that_falls_is_noise_and_no_latency_is_below_zero() -> None:
     forms = [make(f"width-{ffn}", ffn) for ffn in (32, 24, 16, 8)]
     for form, latency in zip(forms, (10.0, 11.0, 12.0, 13.0), strict=True):
