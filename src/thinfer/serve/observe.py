@@ -128,7 +128,8 @@ class Metrics:
         """Count one engine call."""
         self.batch_size.observe(run.texts)
         self.batch_tokens.observe(run.tokens)
-        self.engine_failures.inc(run.is_failed)
+        if run.is_failed:
+            self.engine_failures.inc()
 
     def count_cache(self, outcome: str, texts: int) -> None:
         """Count texts that were known (`hit`), under way (`coalesced`) or neither (`miss`)."""

@@ -32,10 +32,11 @@ async def read_json(request: Request, cls: type[Body], *, settings: ServeSetting
         SlowBodyError: it took too long.
         ClientGoneError: the client left in the middle.
     """
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        what = "the body is compressed"
-        raise UnsupportedEncodingError(what, expected="a plain body", got=encoding[:40])
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding" and value != b"identity":
+            what = "the body is compressed"
+            got = value[:40].decode("latin-1")
+            raise UnsupportedEncodingError(what, expected="a plain body", got=got)
     try:
         async with asyncio.timeout(settings.body_timeout_s):
             raw = await request.body()

@@ -255,9 +255,12 @@ class Service:
             LateError: the deadline passed.
             ClientGoneError: the client left.
         """
-        if ticket.is_taken and ticket.deadline_s is None:
-            # All of it is in the engine: if the client leaves now, nothing is saved.
-            return await ticket.done
+        if ticket.deadline_s is None:
+            if not ticket.is_taken:
+                await asyncio.sleep(0)  # what was put off to the end of this turn has begun then
+            if ticket.is_taken:
+                # All of it is in the engine: if the client leaves now, nothing is saved.
+                return await ticket.done
         gone = asyncio.ensure_future(_wait_gone(request))
         left = None
         if ticket.deadline_s is not None:
@@ -290,8 +293,10 @@ class Service:
         trace.tokens, trace.tokens_total = sum(ticket.lengths), int(encoded.totals.sum())
         metrics.texts.inc(texts)
         metrics.tokens.inc(trace.tokens)
-        metrics.truncated.inc(trace.truncated)
-        metrics.unknown.inc(int(encoded.unknown.sum()))
+        if trace.truncated:
+            metrics.truncated.inc(trace.truncated)
+        if unknown := int(encoded.unknown.sum()):
+            metrics.unknown.inc(unknown)
         if len(ticket.lengths) > texts:
             windows = encoded.windows[encoded.windows > 1]
             metrics.windowed.inc(len(windows))
