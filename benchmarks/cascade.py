@@ -1,6 +1,6 @@
-"""A small bundle that asks its teacher where it is unsure, and a gate before the teacher.
+"""Small bundles that ask their teacher where they are unsure, and a gate before the teacher.
 
-The small bundle is cut so far that it breaks the floor alone. The gate reads hashed n-grams, and
+A small bundle is cut so far that it breaks the floor alone. The gate reads hashed n-grams, and
 is tried where few texts are flagged. Thresholds come from `dev`, the figures are those of `test`.
 """
 
@@ -18,7 +18,7 @@ from thinfer.bundle import open_bundle
 from thinfer.text.corpus import Corpus
 
 FLOOR = "accuracy>=99.5%"
-WIDTH = "1/32"
+WIDTHS = "1/32,1/16"  # all below what holds the floor alone
 NORMAL = {"cold": "0"}  # sets with a label that is no finding
 FLAGGED = 0.03
 GATE_FLOORS = ("flagged_recall>=95%", "flag_rate<=105%")
@@ -34,9 +34,9 @@ def pack_teacher(settings: Settings, item: RealSet) -> Path:
     return out
 
 
-def calibrate_small(settings: Settings, item: RealSet, big: Path) -> dict[str, Any]:
-    """Cut the teacher far below the floor, choose the threshold and judge it."""
-    out = big.with_name("small")
+def calibrate_small(settings: Settings, item: RealSet, big: Path, width: str) -> dict[str, Any]:
+    """Cut the teacher below the floor, choose the threshold and judge it."""
+    out = big.with_name(f"small-{width.replace('/', '-')}")
     words: list[object] = [settings.teacher(item)]
     data: list[object] = []
     for part in ("train", "dev", "test"):
@@ -44,9 +44,9 @@ def calibrate_small(settings: Settings, item: RealSet, big: Path) -> dict[str, A
         words += [f"--{part}", path]
         data += {"dev": ["--data", path], "test": ["--test", path]}.get(part, [])
     words += [*columns, "--floor", "accuracy>=50%", "--out", out, "--threads", settings.threads]
-    say(f"{item.name}: cut to {WIDTH}")
+    say(f"{item.name}: cut to {width}")
     run_tool(
-        *("compress", *words, "--widths", WIDTH, "--engine", "onnxruntime"),
+        *("compress", *words, "--widths", width, "--engine", "onnxruntime"),
         *("--precision", "int8", "--seed", settings.seed),
         may_break=True,
     )
@@ -95,11 +95,18 @@ def _calibrate(settings: Settings, small: Path, big: Path, *words: object) -> di
 
 def main() -> None:
     """Run it for every set whose data and teacher are here."""
-    settings = to_settings(make_parser(__doc__).parse_args())
+    parser = make_parser(__doc__)
+    parser.add_argument("--widths", default=WIDTHS, help="shares of the encoder that stay")
+    parser.add_argument("--no-gate", action="store_true", help="small models alone")
+    arguments = parser.parse_args()
+    settings = to_settings(arguments)
     for item in settings.present():
         big = pack_teacher(settings, item)
-        found = {item.name: calibrate_small(settings, item, big)}
-        if item.name in NORMAL:
+        found = {
+            f"{item.name}, cut to {width}": calibrate_small(settings, item, big, width)
+            for width in arguments.widths.split(",")
+        }
+        if item.name in NORMAL and not arguments.no_gate:
             for known in KNOWN:
                 name = f"{item.name}, 3 % flagged, gate that knows n-grams of {known}"
                 found[name] = calibrate_gate(settings, item, big, known)

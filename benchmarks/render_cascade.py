@@ -21,10 +21,10 @@ def render_cascade(results: Body) -> list[str]:
         results: set → what `benchmarks.cascade` stored.
     """
     note = (
-        "A teacher cut far below its floor, or a gate of hashed n-grams, answers first; its "
-        "teacher answers where it is unsure. The value of each floor with its interval, and the "
-        "share of texts that go on; `dev` chose the threshold, `test` judged it. The verdict is "
-        "that of both together against the bigger model alone.\n"
+        "A teacher cut below its floor (to 1/32 where nothing else is said), or a gate of hashed "
+        "n-grams, answers first; its teacher answers where it is unsure. The value of each floor "
+        "with its interval, and the share of texts that go on; `dev` chose the threshold, `test` "
+        "judged it. The verdict is that of both together against the bigger model alone.\n"
     )
     rows = [row for key, body in results.items() for row in _rows(key, body)]
     stops = [
