@@ -61,7 +61,8 @@ def _render(results: Body, columns: tuple[str, ...]) -> list[str]:
         head = ("method", "asked", *columns, *_HEAD)
         parts.append(table(head, [_row(state, columns) for state in body["states"]]))
         spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in body["seconds"].items())
-        parts.append(f"Seconds spent by ours: {spent}.\n")
+        if spent:
+            parts.append(f"Seconds spent by ours: {spent}.\n")
     return parts
 
 
