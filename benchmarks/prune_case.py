@@ -110,7 +110,7 @@ def make_case(settings: Settings, state: State, sets: DataSets) -> Case:
         architecture=state.architecture,
         engine=ENGINE,
         precision=PRECISION,
-        options={"parallel": choose_parallel(state.architecture, {})},
+        options={"parallel": choose_parallel(state.architecture, PRECISION, {})},
         threads=settings.threads,
         lengths=calibration.lengths,
     )

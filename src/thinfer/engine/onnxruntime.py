@@ -57,7 +57,7 @@ class OnnxRuntimeEngine(PaddedEngine):
         threads: int,
     ) -> None:
         padding = Padding.from_options(pad_id, spec.options)
-        pool = open_pool(architecture, spec.options, threads=threads)
+        pool = open_pool(architecture, spec, threads=threads)
         super().__init__(
             spec,
             name="onnxruntime",

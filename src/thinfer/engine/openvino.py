@@ -57,7 +57,7 @@ class OpenVinoEngine(PaddedEngine):
         padding = Padding.from_options(
             pad_id, spec.options, widths="steps", overhead_tokens=_OVERHEAD_TOKENS
         )
-        pool = open_pool(architecture, spec.options, threads=threads)
+        pool = open_pool(architecture, spec, threads=threads)
         super().__init__(
             spec,
             name="openvino",

@@ -9,20 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture, count_cost
-from thinfer.engine.base import Feed
+from thinfer.engine.base import EngineSpec, Feed, Precision
 from thinfer.errors import UserError
 
 __all__ = ["GroupPool", "choose_parallel", "open_pool"]
 
-# Multiply-accumulates a token from which a product keeps several threads busy by itself.
+# Multiply-accumulates a token from which a product keeps several threads busy by itself: in FP32
+# they take some three times as long.
 _LARGE_MODEL = 30_000_000
+_LARGE_FP32_MODEL = 10_000_000
 
 
-def choose_parallel(architecture: Architecture, options: Mapping[str, object]) -> str:
+def choose_parallel(
+    architecture: Architecture, precision: Precision, options: Mapping[str, object]
+) -> str:
     """Give how a call uses its threads: `groups` side by side, or `inside` each product.
 
     Args:
         architecture: a small model has too little work in a product to share it out.
+        precision: of its products.
         options: `parallel`, where it says; by default the size of the model decides, and a batch
             that is not split has nothing to run side by side.
 
@@ -30,7 +35,8 @@ def choose_parallel(architecture: Architecture, options: Mapping[str, object]) -
         UserError: the option has another value.
     """
     macs = count_cost(architecture, length=32).macs / 32
-    by_size = "inside" if macs >= _LARGE_MODEL else "groups"
+    large = _LARGE_FP32_MODEL if precision == "fp32" else _LARGE_MODEL
+    by_size = "inside" if macs >= large else "groups"
     is_split = options.get("grouping", "length") == "length"
     wish = options.get("parallel", by_size if is_split else "inside")
     if wish not in ("groups", "inside"):
@@ -39,20 +45,18 @@ def choose_parallel(architecture: Architecture, options: Mapping[str, object]) -
     return str(wish)
 
 
-def open_pool(
-    architecture: Architecture, options: Mapping[str, object], *, threads: int
-) -> GroupPool | None:
+def open_pool(architecture: Architecture, spec: EngineSpec, *, threads: int) -> GroupPool | None:
     """Give the threads that run groups side by side, where that is the better use of them.
 
     Args:
         architecture: what is run.
-        options: as for `choose_parallel`.
+        spec: its precision and options decide, as for `choose_parallel`.
         threads: threads of one call.
 
     Returns:
         The threads; None where the engine shall use its threads inside each product.
     """
-    wish = choose_parallel(architecture, options)
+    wish = choose_parallel(architecture, spec.precision, spec.options)
     return GroupPool(threads) if wish == "groups" and threads > 1 else None
 
 

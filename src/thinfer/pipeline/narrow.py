@@ -54,11 +54,12 @@ def find_table(job: Job, dense: Candidate) -> LatencyTable | None:
         job.progress.note("layers of different shapes: widths are priced by counted work")
         return None
     else:
+        parallel = choose_parallel(shape, dense.form.precision, dense.spec.options)
         request = TableRequest(
             architecture=shape,
             engine=dense.form.engine,
             precision=dense.form.precision,
-            options={**dense.spec.options, "parallel": choose_parallel(shape, dense.spec.options)},
+            options={**dense.spec.options, "parallel": parallel},
             threads=job.threads,
             lengths=job.calibration(dense.state.tokenizer).lengths,
             head_sizes=sizes,

@@ -19,8 +19,9 @@ from tests.support.export_models import (
     random_batch,
     random_weights,
 )
-from thinfer.engine.base import EngineSpec, Feed
-from thinfer.engine.pool import GroupPool
+from thinfer.architecture import LayerShape
+from thinfer.engine.base import EngineSpec, Feed, Precision
+from thinfer.engine.pool import GroupPool, choose_parallel
 from thinfer.errors import EngineError, UserError
 from thinfer.export.write import ExportRequest, write_engine
 from thinfer.text.batch import Batch
@@ -114,3 +115,22 @@ def test_a_graph_with_other_inputs_fails_as_an_engine(tmp_path: Path) -> None:
     engine = open_tiny(tmp_path, spec, SHAPE)
     with pytest.raises(EngineError, match="failed to run a batch"):
         engine.run(random_batch(SHAPE))
+
+
+@pytest.mark.parametrize(
+    ("ffn", "precision", "wish"),
+    [
+        (1536, "fp32", "groups"),
+        (3072, "fp32", "inside"),
+        (3072, "int8", "groups"),
+        (9216, "int8", "inside"),
+    ],
+)
+def test_the_size_at_which_threads_go_inside_depends_on_the_precision(
+    ffn: int, precision: Precision, wish: str
+) -> None:
+    layer = LayerShape(heads=12, qk_size=32, value_size=32, ffn=ffn)
+    shape = replace(SHAPE, hidden=384, layers=(layer,) * 6)  # 1,536 neurons: 9 million a token
+    assert choose_parallel(shape, precision, {}) == wish
+    assert choose_parallel(shape, precision, {"grouping": "none"}) == "inside"
+    assert choose_parallel(shape, precision, {"parallel": "groups"}) == "groups"
