@@ -264,7 +264,7 @@ def test_a_split_must_be_whole_outlives_the_next_reading_and_is_applied(
     assert apply.is_disabled()
     shares.nth(1).fill("20")
     service.load(2)
-    sync_api.expect(page.locator("#version-list li")).to_have_count(3, timeout=10_000)
+    sync_api.expect(page.locator("#version-list li")).to_have_count(3)
     assert [field.input_value() for field in shares.all()] == ["80", "20", "0"]
     page.get_by_label("Shadow").select_option(third)
     apply.click()
@@ -410,7 +410,7 @@ def test_under_load_a_switch_is_seen_in_the_chart(page: Page, service: Served) -
         press(page, f"Make {second} current")
         confirm(page, "Make current")
         both = re.compile(f"{first} 0 %, {second} 100 %")
-        sync_api.expect(arms).to_have_attribute("aria-label", both, timeout=10_000)
+        sync_api.expect(arms).to_have_attribute("aria-label", both)
         sync_api.expect(arms.locator("path.band")).to_have_count(2)
     finally:
         done.set()
@@ -444,7 +444,7 @@ def test_several_workers_are_seen_as_one_service(
 @pytest.mark.parametrize("width", [360, 1400])
 def test_the_versions_fit_every_width(page: Page, service: Served, width: int) -> None:
     service.load(2)
-    sync_api.expect(page.locator("#version-list li")).to_have_count(3, timeout=10_000)
+    sync_api.expect(page.locator("#version-list li")).to_have_count(3)
     page.set_viewport_size({"width": width, "height": 900})
     press(page, "Compare versions")
     sync_api.expect(page.locator("#answer .result")).to_have_count(3)
