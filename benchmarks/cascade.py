@@ -1,6 +1,6 @@
 """Small bundles that ask their teacher where they are unsure, and a gate before the teacher.
 
-A small bundle is cut so far that it breaks the floor alone. The gate reads hashed n-grams, and
+A small bundle is cut far, to break the floor alone. The gate reads hashed n-grams, and
 is tried where few texts are flagged. Thresholds come from `dev`, the figures are those of `test`.
 """
 
@@ -18,7 +18,7 @@ from thinfer.bundle import open_bundle
 from thinfer.text.corpus import Corpus
 
 FLOOR = "accuracy>=99.5%"
-WIDTHS = "1/32,1/16"  # all below what holds the floor alone
+WIDTHS = "1/32,1/16"
 NORMAL = {"cold": "0"}  # sets with a label that is no finding
 FLAGGED = 0.03
 GATE_FLOORS = ("flagged_recall>=95%", "flag_rate<=105%")
