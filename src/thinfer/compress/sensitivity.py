@@ -92,6 +92,7 @@ def measure_sensitivity(
     )
 
 
+@torch.enable_grad()  # a caller may have switched gradients off around all of compression
 def _differentiate(
     module: EncoderClassifier,
     blocks: list[Block],

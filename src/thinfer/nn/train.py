@@ -242,6 +242,7 @@ def _run_epoch(
     return loss, must_stop
 
 
+@torch.enable_grad()  # a caller may have switched gradients off
 def _step(run: _Run, train: Encoded, rows: NDArray[np.int64]) -> Tensor:
     device = run.model.head.weight.device
     inputs = pad_inputs(train.batch.select(rows), run.pad_id, device)

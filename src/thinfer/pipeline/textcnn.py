@@ -199,6 +199,7 @@ def _plan(batch: Batch, rng: np.random.Generator) -> tuple[int, NDArray[np.int64
     return epochs, rng.permutation(len(batch))[:count].astype(np.int64)
 
 
+@torch.enable_grad()  # a caller may have switched gradients off
 def _run_epoch(
     model: TextCnn,
     optimizer: torch.optim.Optimizer,

@@ -34,6 +34,14 @@ def test_in_the_last_ffn_only_the_first_token_counts() -> None:
     assert felt.token_weights[0][~first].min() > last[~first].max()
 
 
+def test_a_caller_may_have_switched_gradients_off() -> None:
+    _, _, felt = measure(((2, 8),))
+    with torch.no_grad():
+        _, _, found = measure(((2, 8),))
+    np.testing.assert_array_equal(found.token_weights, felt.token_weights)
+    np.testing.assert_array_equal(found.metrics, felt.metrics)
+
+
 def test_metric_equals_finite_differences() -> None:
     """Two classes leave one rival: the margin's change along a direction is gᵀd, known exactly."""
     module, packed, felt = measure(((2, 8),), classes=2)

@@ -127,7 +127,8 @@ def test_bf16_trains_too() -> None:
 def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
     one, _ = train(dev=None)
     torch.rand(7)  # the state of torch's own generator must not matter
-    other, _ = train(dev=None)
+    with torch.no_grad():  # nor must a caller who switched gradients off
+        other, _ = train(dev=None)
     assert_equal_weights(one.model, other.model)
     different, _ = train(dataclasses.replace(SETTINGS, seed=4), dev=None)
     assert not np.array_equal(

@@ -52,9 +52,10 @@ def gate_gradients(
         inputs = [torch.from_numpy(part) for part in batch.select([row]).padded(pad_id)]
         gates = [torch.ones(width, requires_grad=True) for width in widths]
         heads, neurons = gates[: len(shapes)], gates[len(shapes) :]
-        logits = module(*inputs, head_gates=heads, neuron_gates=neurons)
-        codes = _own(logits, is_multi_label) if labels is None else labels[row : row + 1]
-        loss = _distance(logits, torch.from_numpy(codes), is_multi_label)
+        with torch.enable_grad():  # a caller may have switched gradients off
+            logits = module(*inputs, head_gates=heads, neuron_gates=neurons)
+            codes = _own(logits, is_multi_label) if labels is None else labels[row : row + 1]
+            loss = _distance(logits, torch.from_numpy(codes), is_multi_label)
         # A dropped block has gates of width 0, or none that the loss reaches.
         found = torch.autograd.grad(loss, gates, allow_unused=True)
         gradients = [

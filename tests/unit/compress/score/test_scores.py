@@ -60,6 +60,16 @@ def test_idle_structures_score_nothing(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_caller_may_have_switched_gradients_off(method: str) -> None:
+    state = toy_state()
+    expected = score(method, state)
+    with torch.no_grad():
+        found = score(method, state)
+    np.testing.assert_array_equal(found.heads, expected.heads)
+    np.testing.assert_array_equal(found.neurons, expected.neurons)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_dropped_blocks_have_no_scores(method: str) -> None:
     state = toy_state(toy_architecture(((0, 8), (2, 0))))
     score(method, state).check_fits(state.architecture)
