@@ -209,7 +209,7 @@ Buffers lay_out(const Model& model, const Work& work, std::size_t ranks, Scratch
     buffers.first_codes = scratch.take<std::uint8_t>((work.sequences + kSpareRows) * codes);
     buffers.first_rounding = scratch.take<Rounding>(work.sequences);
     for (std::size_t rank = 0; rank < ranks; ++rank) {
-        const std::size_t floats = std::max((size + kMostRows) * padded, tile_bytes(padded, size, value_size) / sizeof(float));
+        const std::size_t floats = std::max((size + kMostRows + round_up(value_size, kPanel)) * padded, tile_bytes(padded, size, value_size) / sizeof(float));
         buffers.ranks.push_back(scratch.take<float>(std::max({floats, model.hidden, inner / 2})));
         if (most_groups > 0) buffers.packed.push_back(scratch.take<std::uint8_t>(packed_bytes(most_groups)));
     }

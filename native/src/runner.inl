@@ -348,9 +348,18 @@ class Runner {
         part.query = first + head * size;
         part.keys = turned;
         part.values = first + layer.value_at() + head * layer.value_size;
+        part.value_stride = stride;
+        part.value_panel = kPanel;
         part.scores = turned + size * padded;
         part.length = length;
         const std::size_t row = is_last ? sequence : begin, queries = is_last ? 1 : length;
+        if (queries > Simd::kRows) {
+            float* gathered = part.scores + kMostRows * padded;
+            gather(part.values, stride, length, layer.value_size, gathered);
+            part.values = gathered;
+            part.value_stride = kPanel;
+            part.value_panel = length * kPanel;
+        }
         part.target = buffers_.context + row * layer.values() + head * layer.value_size;
         for (std::size_t at = 0; at < queries; at += Simd::kRows) {
             mix_some<Simd::kRows>(queries - at, layer, part);
