@@ -52,8 +52,8 @@ NB_MODULE(_native, module) {
     nb::exception<thinfer::FormatError>(module, "FormatError", PyExc_ValueError);
     nb::exception<thinfer::BatchError>(module, "BatchError", PyExc_ValueError);
     nb::class_<thinfer::Engine>(module, "Engine")
-        .def(nb::init<const std::string&, std::size_t, const std::string&>(), nb::arg("path"),
-             nb::arg("threads"), nb::arg("isa"))
+        .def(nb::init<const std::string&, std::size_t, const std::string&, std::size_t>(), nb::arg("path"),
+             nb::arg("threads"), nb::arg("isa"), nb::arg("shared_work") = thinfer::kSharedWork)
         .def("run", &run, nb::arg("ids"), nb::arg("type_ids"), nb::arg("offsets"))
         .def("time_steps", &time_steps, nb::arg("ids"), nb::arg("type_ids"), nb::arg("offsets"))
         .def("measure_peak", &thinfer::Engine::measure_peak)
@@ -69,5 +69,6 @@ NB_MODULE(_native, module) {
         .def_prop_ro("positions", [](const thinfer::Engine& engine) { return engine.model().positions; })
         .def_prop_ro("vocab", [](const thinfer::Engine& engine) { return engine.model().vocab; })
         .def_prop_ro("classes", [](const thinfer::Engine& engine) { return engine.model().classes; });
+    module.attr("SHARED_WORK") = thinfer::kSharedWork;
     module.def("usable_isas", &thinfer::usable_kernels);
 }

@@ -17,11 +17,6 @@ namespace thinfer {
 
 namespace {
 
-// One chunk of at least so many multiply-accumulates, about a millisecond, is shared out inside its
-// products. Below that the gain is small, and on a busy machine a rank that lost its core makes the
-// others wait at the next barrier for many times what was to be gained.
-constexpr std::size_t kSharedWork = 500'000'000;
-
 // Tokens that go through the model together: enough rows for each weight that is read, few enough for what
 // lies between two steps to stay in the second cache. A tile unit is done with a weight sooner.
 std::size_t chunk_tokens(const Kernels& kernels, const Model& model) {
@@ -167,9 +162,9 @@ class Engine::Pool {
     int core_ = -1;  // of the caller before; under `turn_`
 };
 
-Engine::Engine(const std::string& path, std::size_t threads, const std::string& isa)
+Engine::Engine(const std::string& path, std::size_t threads, const std::string& isa, std::size_t shared_work)
     : file_(path), model_(read_model(file_.data(), file_.size())), kernels_(choose_kernels(isa)),
-      sparse_(choose_sparse(model_, kernels_, zeros_)),
+      sparse_(choose_sparse(model_, kernels_, zeros_)), shared_work_(shared_work),
       pool_(std::make_unique<Pool>(std::max<std::size_t>(1, threads))) {}
 
 Engine::~Engine() = default;
@@ -216,7 +211,7 @@ void Engine::run(const std::int64_t* ids, const std::int64_t* types, const std::
     bool is_done = false;
     if (threads > 1 && chunks.size() > 1) {
         is_done = pool_->share(std::min(threads, chunks.size()), take_chunks);
-    } else if (threads > 1 && tokens * count_work(model_) >= kSharedWork) {
+    } else if (threads > 1 && tokens * count_work(model_) >= shared_work_) {
         auto scratch = pool_->borrow();
         Team team(threads);
         const Buffers buffers = lay_out(model_, chunks[0], threads, *scratch);

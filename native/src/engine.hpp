@@ -17,10 +17,15 @@ struct BatchError : std::invalid_argument {
     using std::invalid_argument::invalid_argument;
 };
 
+// One chunk of at least so many multiply-accumulates, about a millisecond, is shared out inside its
+// products. Below that the gain is small, and on a busy machine a rank that lost its core makes the
+// others wait at the next barrier for many times what was to be gained.
+constexpr std::size_t kSharedWork = 500'000'000;
+
 class Engine {
   public:
     // `isa` empty: the fastest that this processor has. Throws FormatError, KernelsError.
-    Engine(const std::string& path, std::size_t threads, const std::string& isa);
+    Engine(const std::string& path, std::size_t threads, const std::string& isa, std::size_t shared_work = kSharedWork);
     ~Engine();
 
     // Logits [sequences, classes] of a packed batch; `offsets` has sequences + 1 numbers from 0 to
@@ -49,6 +54,7 @@ class Engine {
     const Kernels& kernels_;
     ZeroStore zeros_;
     std::vector<SparseChoice> sparse_;
+    std::size_t shared_work_;
     std::unique_ptr<Pool> pool_;
 };
 

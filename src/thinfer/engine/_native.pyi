@@ -3,11 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
+SHARED_WORK: int
+"""Multiply-accumulates from which a call of one chunk is shared out inside its products."""
+
 class FormatError(ValueError): ...
 class BatchError(ValueError): ...
 
 class Engine:
-    def __init__(self, path: str, threads: int, isa: str) -> None: ...
+    def __init__(
+        self, path: str, threads: int, isa: str, shared_work: int = SHARED_WORK
+    ) -> None: ...
     def run(
         self,
         ids: NDArray[np.int64],

@@ -29,7 +29,8 @@ class NativeEngine:
 
     Args:
         folder: the bundle's root.
-        spec: its first file is the weight file.
+        spec: its first file is the weight file; the option `shared_work` says from how many
+            multiply-accumulates on one text is shared out among the threads.
         architecture: the widths.
         pad_id: not used.
         threads: threads of one call.
@@ -55,8 +56,9 @@ class NativeEngine:
         self._architecture = architecture
         isa = os.environ.get("THINFER_ISA", "")
         try:
-            engine = _native.Engine(str(folder / spec.files[0]), threads, isa)
-        except (ValueError, RuntimeError) as error:
+            shared_work = int(spec.options.get("shared_work", _native.SHARED_WORK))
+            engine = _native.Engine(str(folder / spec.files[0]), threads, isa, shared_work)
+        except (ValueError, RuntimeError, TypeError) as error:
             what = f"the native engine cannot open '{spec.files[0]}'"
             raise EngineError(what, got=str(error)) from error
         found = (engine.positions, engine.vocab, engine.classes)

@@ -92,6 +92,9 @@ class LatencyTable:
             it; with them the same table gives the same widths, whatever the clock says that day.
         head_sizes: smaller sizes of a head that were measured, rising; none where they were not.
         sized_widths: numbers of heads that they were measured with, from 0 to all.
+        shared: workloads of one text again, taken by all threads together inside its products,
+            where an engine does so with large models and not with small ones.
+        shared_from: multiply-accumulates of one text's products from which it does.
     """
 
     KIND: ClassVar[str] = "thinfer.latency-table"
@@ -109,6 +112,8 @@ class LatencyTable:
     aims: Mapping[str, float] = field(default_factory=dict)
     head_sizes: tuple[int, ...] = ()
     sized_widths: tuple[int, ...] = ()
+    shared: Mapping[str, BlockTimes] = field(default_factory=dict)
+    shared_from: int = 0
 
     def predict(self, architecture: Architecture, workload: str) -> float:
         """Give the seconds that a model should take, with what was done before each call.
@@ -117,13 +122,24 @@ class LatencyTable:
             architecture: at least one layer; no wider than what was measured.
             workload: one of `workloads`.
         """
-        times, layers = self.workloads[workload], architecture.layers
+        times, layers = self._choose_times(architecture, workload), architecture.layers
         total = times.base + (len(layers) - 1) * times.layer
         for index, layer in enumerate(layers):
             is_last = index + 1 == len(layers)
             total += float(self._heads(times, [layer.heads], layer, is_last=is_last)[0])
             total += float(self._neurons(times, [layer.ffn], is_last=is_last)[0])
         return total
+
+    def _choose_times(self, architecture: Architecture, workload: str) -> BlockTimes:
+        shared = self.shared.get(workload)
+        if shared is None:
+            return self.workloads[workload]
+        columns = sum(
+            2 * layer.heads * (layer.qk_size + layer.value_size) + 2 * layer.ffn
+            for layer in architecture.layers
+        )
+        work = sum(self.lengths[workload]) * architecture.hidden * columns
+        return shared if work >= self.shared_from else self.workloads[workload]
 
     def covers(self, architecture: Architecture) -> bool:
         """Say whether a model is made of what was measured: a student may have other sizes.

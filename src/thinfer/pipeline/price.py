@@ -43,6 +43,8 @@ _VOCABULARY = 512
 _QUANTILES = {"short": 0.1, "typical": 0.5, "long": 0.95}
 _BATCH_TEXTS = 32
 _BATCHES = 2
+_SHARED_WORK = "shared_work"  # an option of the native engine
+_USUAL, _SHARED = "usual", "shared"
 
 Key = tuple[LayerShape, int]  # of each layer of a small model, and how many there are
 
@@ -105,28 +107,35 @@ def measure_table(
     shapes += [replace(shape, heads=0, ffn=ffn) for ffn in neuron_widths[1:]]
     shapes += _resize(shape, request.head_sizes, sized_widths[1:])
     batches = _draw_batches(request, rng)
-    engines: dict[Key, Engine] = {}
+    modes = _list_modes(request)
+    engines: dict[str, dict[Key, Engine]] = {mode: {} for mode in modes}
     with tempfile.TemporaryDirectory(prefix="thinfer-") as root:
         try:
             with progress.task("small models for the latency table", 2 * len(shapes)) as advance:
                 for layer in shapes:
                     for depth in (1, _DEPTH):
-                        folder = Path(root) / str(len(engines))
-                        engines[layer, depth] = _open_small(request, layer, depth, folder, batches)
+                        folder = Path(root) / f"{shapes.index(layer)}-{depth}"
+                        opened = _open_small(request, layer, depth, folder, batches, modes)
+                        for mode, engine in opened.items():
+                            engines[mode][layer, depth] = engine
                         advance(1)
-            with progress.task("latency table", len(batches)) as advance:
-                workloads = {}
-                for name, parts in batches.items():
-                    seconds = _time(request, engines, parts, clock=clock)
+            # Several texts are taken side by side in any mode.
+            asked = [(mode, name) for mode in modes for name in batches]
+            asked = [(mode, name) for mode, name in asked if mode == _USUAL or name != "batch"]
+            times: dict[str, dict[str, BlockTimes]] = {mode: {} for mode in modes}
+            with progress.task("latency table", len(asked)) as advance:
+                for mode, name in asked:
+                    seconds = _time(request, engines[mode], batches[name], clock=clock)
                     parts_of = _Parts(seconds, replace(shape, heads=0, ffn=0))
-                    workloads[name] = replace(
+                    times[mode][name] = replace(
                         _split(parts_of, head_widths, neuron_widths),
                         sized=_split_sizes(parts_of, request.head_sizes, sized_widths),
                     )
                     advance(1)
         finally:
-            for engine in engines.values():
-                engine.close()
+            for of_mode in engines.values():
+                for engine in of_mode.values():
+                    engine.close()
     return LatencyTable(
         engine=request.engine,
         precision=request.precision,
@@ -139,10 +148,29 @@ def measure_table(
             name: tuple(int(n) for part in parts for n in part.lengths)
             for name, parts in batches.items()
         },
-        workloads=workloads,
+        workloads=times[_USUAL],
         head_sizes=request.head_sizes,
         sized_widths=sized_widths,
+        shared=times.get(_SHARED, {}),
+        shared_from=_tell_shared_from() if _SHARED in modes else 0,
     )
+
+
+def _list_modes(request: TableRequest) -> dict[str, dict[str, int]]:
+    """Give the options under which the small models are timed.
+
+    The native engine shares one text out among its threads where the model is large. A small model
+    would never do so, and one that it stands for may: it is timed both ways.
+    """
+    if request.engine != "native" or request.threads == 1:
+        return {_USUAL: {}}
+    return {_USUAL: {_SHARED_WORK: 2**62}, _SHARED: {_SHARED_WORK: 0}}
+
+
+def _tell_shared_from() -> int:
+    from thinfer.engine import _native  # only where it was compiled
+
+    return _native.SHARED_WORK
 
 
 def _resize(shape: LayerShape, sizes: Sequence[int], widths: Sequence[int]) -> list[LayerShape]:
@@ -184,7 +212,8 @@ def _open_small(
     depth: int,
     folder: Path,
     batches: Mapping[str, tuple[Batch, ...]],
-) -> Engine:
+    modes: Mapping[str, Mapping[str, int]],
+) -> dict[str, Engine]:
     architecture = replace(request.architecture, layers=(layer,) * depth, vocab=_VOCABULARY)
     folder.mkdir()
     spec = write_engine(
@@ -199,13 +228,16 @@ def _open_small(
         ),
     )
     # A small model would use its threads in another way than the one that it stands for.
-    return open_engine_folder(
-        folder,
-        replace(spec, options={**spec.options, **request.options}),
-        architecture,
-        pad_id=0,
-        threads=request.threads,
-    )
+    return {
+        mode: open_engine_folder(
+            folder,
+            replace(spec, options={**spec.options, **request.options, **options}),
+            architecture,
+            pad_id=0,
+            threads=request.threads,
+        )
+        for mode, options in modes.items()
+    }
 
 
 def _time(

@@ -47,6 +47,19 @@ def test_a_prediction_is_the_sum_of_its_blocks() -> None:
     assert TABLE.predict(toy_architecture(((0, 0),)), "batch") == 1.0
 
 
+def test_a_model_that_is_shared_among_threads_has_prices_of_its_own() -> None:
+    dense = toy_architecture(((4, 32), (4, 32)))  # 16 · 2 · (4 · (4 + 4) + 32) a token and layer
+    half = dataclasses.replace(TIMES, base=0.5, layer=0.25)
+    work = 7 * 2 * 16 * 2 * 64
+    for shared_from, saved in ((work, 0.75), (work + 1, 0.0)):
+        table = dataclasses.replace(
+            TABLE, lengths={"typical": (7,)}, shared={"typical": half}, shared_from=shared_from
+        )
+        found = table.predict(dense, "typical")
+        assert found == pytest.approx(TABLE.predict(dense, "typical") - saved)
+        assert table.predict(dense, "batch") == TABLE.predict(dense, "batch")
+
+
 def test_prices_and_predictions_agree() -> None:
     state = toy_state(toy_architecture(((4, 32), (4, 32))))
     ladders = build_ladders(

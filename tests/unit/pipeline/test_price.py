@@ -16,15 +16,19 @@ LENGTHS = np.array([4, 6, 8, 12, 12, 10], dtype=np.int64)
 
 
 def measure(
-    layers: tuple[tuple[int, int], ...], *, head_sizes: tuple[int, ...] = ()
+    layers: tuple[tuple[int, int], ...],
+    *,
+    head_sizes: tuple[int, ...] = (),
+    engine: str = "onnxruntime",
+    threads: int = 1,
 ) -> LatencyTable:
     request = TableRequest(
         architecture=toy_architecture(layers),
         head_sizes=head_sizes,
-        engine="onnxruntime",
+        engine=engine,
         precision="int8",
-        options={"parallel": "groups"},
-        threads=1,
+        options={"parallel": "groups"} if engine == "onnxruntime" else {},
+        threads=threads,
         lengths=LENGTHS,
     )
     return measure_table(
@@ -44,6 +48,15 @@ def test_a_table_has_rising_prices_from_nothing_to_all() -> None:
             assert prices[0] >= 0
             assert list(prices) == sorted(prices)
     table.check_fits(toy_architecture(((4, 32), (4, 32))), threads=1)
+
+
+def test_the_native_engine_is_timed_with_and_without_sharing_a_text() -> None:
+    pytest.importorskip("thinfer.engine._native", reason="the native engine was not compiled")
+    table = measure(((4, 32), (4, 32)), engine="native", threads=2)
+    assert set(table.workloads) == {"short", "typical", "long", "batch"}
+    assert set(table.shared) == {"short", "typical", "long"}
+    assert table.shared_from > 0
+    assert not measure(((4, 32),), engine="native").shared
 
 
 def test_smaller_heads_are_measured_where_they_are_asked_for() -> None:
