@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,9 +119,7 @@ def measure_table(
                         for mode, engine in opened.items():
                             engines[mode][layer, depth] = engine
                         advance(1)
-            # Several texts are taken side by side in any mode.
-            asked = [(mode, name) for mode in modes for name in batches]
-            asked = [(mode, name) for mode, name in asked if mode == _USUAL or name != "batch"]
+            asked = _list_timed(batches, modes)
             times: dict[str, dict[str, BlockTimes]] = {mode: {} for mode in modes}
             with progress.task("latency table", len(asked)) as advance:
                 for mode, name in asked:
@@ -152,7 +150,7 @@ def measure_table(
         head_sizes=request.head_sizes,
         sized_widths=sized_widths,
         shared=times.get(_SHARED, {}),
-        shared_from=_tell_shared_from() if _SHARED in modes else 0,
+        shared_from=require("thinfer.engine._native").SHARED_WORK if _SHARED in modes else 0,
     )
 
 
@@ -167,10 +165,10 @@ def _list_modes(request: TableRequest) -> dict[str, dict[str, int]]:
     return {_USUAL: {_SHARED_WORK: 2**62}, _SHARED: {_SHARED_WORK: 0}}
 
 
-def _tell_shared_from() -> int:
-    from thinfer.engine import _native  # only where it was compiled
-
-    return _native.SHARED_WORK
+def _list_timed(batches: Iterable[str], modes: Iterable[str]) -> list[tuple[str, str]]:
+    """Give modes with their workloads; several texts are taken side by side in any mode."""
+    asked = [(mode, name) for mode in modes for name in batches]
+    return [(mode, name) for mode, name in asked if mode == _USUAL or name != "batch"]
 
 
 def _resize(shape: LayerShape, sizes: Sequence[int], widths: Sequence[int]) -> list[LayerShape]:
