@@ -51,11 +51,12 @@ def test_a_table_has_rising_prices_from_nothing_to_all() -> None:
 
 
 def test_the_native_engine_is_timed_with_and_without_sharing_a_text() -> None:
-    pytest.importorskip("thinfer.engine._native", reason="the native engine was not compiled")
+    reason = "the native engine was not compiled"
+    native = pytest.importorskip("thinfer.engine._native", reason=reason)
     table = measure(((4, 32), (4, 32)), engine="native", threads=2)
     assert set(table.workloads) == {"short", "typical", "long", "batch"}
     assert set(table.shared) == {"short", "typical", "long"}
-    assert table.shared_from > 0
+    assert table.shared_from == native.SHARED_WORK
     assert not measure(((4, 32),), engine="native").shared
 
 
