@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +37,7 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what shares an expensive fixture on one worker: a file, or those that share a build."""
     for item in items:
@@ -40,3 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         shares = build and item.path.name != "test_sanitized.py"
         name = "native tools" if shares else str(item.path.relative_to(item.config.rootpath))
         item.add_marker(pytest.mark.xdist_group(name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: WorkerController, ids: list[str]) -> None:
+    """Refuse to go on where files would be torn apart: each half would build what both share."""
+    if node.config.getoption("dist") == "loadgroup" and ids and "@" not in ids[0]:
+        msg = "pytest-xdist does not see the groups of tests: is pytest too new? docs/why/06"
+        pytest.exit(msg, returncode=pytest.ExitCode.USAGE_ERROR)
