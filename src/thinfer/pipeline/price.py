@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from thinfer.architecture import Architecture, LayerShape
 from thinfer.core.clock import Clock
-from thinfer.core.optional import require
 from thinfer.core.progress import Progress
 from thinfer.engine.base import Engine, Precision
 from thinfer.engine.registry import open_engine_folder
@@ -27,12 +26,12 @@ from thinfer.export.write import ExportRequest, write_engine
 from thinfer.measure.probe import HostProbe
 from thinfer.measure.timing import time_interleaved
 from thinfer.nn.encoder import EncoderClassifier
-from thinfer.pipeline.latency import BlockTimes, LatencyTable, SizeTimes
+from thinfer.pipeline.latency import BlockTimes, LatencyTable
+from thinfer.pipeline.price_parts import DEPTH, Key, PriceParts, split_prices, split_sizes
 from thinfer.text.batch import Batch
 
 __all__ = ["TableRequest", "measure_table"]
 
-_DEPTH = 5  # layers of the deeper models: four equal ones and the last
 _ROUNDS = 12
 # Of a timed sample at least: prices are differences, and one short text takes a few tenths of a
 # millisecond, of which a clock and a scheduler leave little.
@@ -46,8 +45,6 @@ _BATCHES = 2
 _SHARED_WORK = "shared_work"  # an option of the native engine
 _SHARED_FROM = 500_000_000  # `kSharedWork` of native/src/engine.hpp; a test compares them
 _USUAL, _SHARED = "usual", "shared"
-
-Key = tuple[LayerShape, int]  # of each layer of a small model, and how many there are
 
 
 def _nothing(texts: int) -> None:
@@ -114,7 +111,7 @@ def measure_table(
         try:
             with progress.task("small models for the latency table", 2 * len(shapes)) as advance:
                 for layer in shapes:
-                    for depth in (1, _DEPTH):
+                    for depth in (1, DEPTH):
                         folder = Path(root) / f"{shapes.index(layer)}-{depth}"
                         opened = _open_small(request, layer, depth, folder, batches, modes)
                         for mode, engine in opened.items():
@@ -125,10 +122,10 @@ def measure_table(
             with progress.task("latency table", len(asked)) as advance:
                 for mode, name in asked:
                     seconds = _time(request, engines[mode], batches[name], clock=clock)
-                    parts_of = _Parts(seconds, replace(shape, heads=0, ffn=0))
+                    parts_of = PriceParts(seconds, replace(shape, heads=0, ffn=0))
                     times[mode][name] = replace(
-                        _split(parts_of, head_widths, neuron_widths),
-                        sized=_split_sizes(parts_of, request.head_sizes, sized_widths),
+                        split_prices(parts_of, head_widths, neuron_widths),
+                        sized=split_sizes(parts_of, request.head_sizes, sized_widths),
                     )
                     advance(1)
         finally:
@@ -279,68 +276,3 @@ def _count_calls(call: Callable[[], None], clock: Clock) -> int:
     call()
     seconds = clock.monotonic() - start
     return min(_MOST_CALLS, math.ceil(_SAMPLE_S / max(seconds, _SAMPLE_S / _MOST_CALLS)))
-
-
-class _Parts:
-    """The parts of the sum above, from the times of whole models.
-
-    Args:
-        seconds: of each model measured.
-        empty: the layer whose blocks are empty.
-    """
-
-    def __init__(self, seconds: Mapping[Key, float], empty: LayerShape) -> None:
-        self._seconds = seconds
-        self._empty = empty
-        self.base = seconds[empty, 1]
-        self.layer = max(0.0, (seconds[empty, _DEPTH] - self.base) / (_DEPTH - 1))
-
-    def last(self, **widths: int) -> float:
-        """Give the seconds of the last layer's block of these widths."""
-        return self._seconds[replace(self._empty, **widths), 1] - self.base
-
-    def inner(self, **widths: int) -> float:
-        """Give the seconds of another layer's block."""
-        layer = replace(self._empty, **widths)
-        whole = self._seconds[layer, _DEPTH] - self._seconds[layer, 1]
-        return whole / (_DEPTH - 1) - self.layer
-
-
-def _split(parts: _Parts, head_widths: Sequence[int], neuron_widths: Sequence[int]) -> BlockTimes:
-    return BlockTimes(
-        base=parts.base,
-        layer=parts.layer,
-        heads=_rising([parts.inner(heads=width) for width in head_widths]),
-        neurons=_rising([parts.inner(ffn=width) for width in neuron_widths]),
-        last_heads=_rising([parts.last(heads=width) for width in head_widths]),
-        last_neurons=_rising([parts.last(ffn=width) for width in neuron_widths]),
-    )
-
-
-def _split_sizes(
-    parts: _Parts, sizes: Sequence[int], widths: Sequence[int]
-) -> tuple[SizeTimes, ...]:
-    def price(measure: Callable[..., float], name: str, size: int) -> tuple[float, ...]:
-        # No heads have no size, and were measured once.
-        some = [measure(heads=width, **{name: size}) for width in widths[1:]]
-        return _rising([measure(heads=0), *some])
-
-    return tuple(
-        SizeTimes(
-            qk=price(parts.inner, "qk_size", size),
-            values=price(parts.inner, "value_size", size),
-            last_qk=price(parts.last, "qk_size", size),
-            last_values=price(parts.last, "value_size", size),
-        )
-        for size in sizes
-    )
-
-
-def _rising(values: Sequence[float]) -> tuple[float, ...]:
-    """Give the rising prices that lie nearest: noise must not make a wider block the cheaper one.
-
-    Where it did, the mean of both stands for both; the higher one alone would make all blocks
-    dearer than they are, the more so the noisier the host.
-    """
-    fit = require("scipy.optimize").isotonic_regression(np.maximum(values, 0.0))
-    return tuple(fit.x.tolist())
