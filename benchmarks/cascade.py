@@ -34,7 +34,9 @@ def pack_teacher(settings: Settings, item: RealSet) -> Path:
     return out
 
 
-def calibrate_small(settings: Settings, item: RealSet, big: Path, width: str) -> dict[str, Any]:
+def calibrate_small(
+    settings: Settings, item: RealSet, big: Path, width: str, *, retrain: str | None = None
+) -> dict[str, Any]:
     """Cut the teacher below the floor, choose the threshold and judge it."""
     out = big.with_name(f"small-{width.replace('/', '-')}")
     words: list[object] = [settings.teacher(item)]
@@ -45,12 +47,14 @@ def calibrate_small(settings: Settings, item: RealSet, big: Path, width: str) ->
         data += {"dev": ["--data", path], "test": ["--test", path]}.get(part, [])
     words += [*columns, "--floor", "accuracy>=50%", "--out", out, "--threads", settings.threads]
     say(f"{item.name}: cut to {width}")
-    run_tool(
+    cut = run_tool(
         *("compress", *words, "--widths", width, "--engine", "onnxruntime"),
         *("--precision", "int8", "--seed", settings.seed),
+        *([] if retrain is None else ["--retrain", retrain]),
         may_break=True,
     )
-    return _calibrate(settings, out, big, *data, *columns, "--floor", FLOOR)
+    found = _calibrate(settings, out, big, *data, *columns, "--floor", FLOOR)
+    return {**found, "small_speedup": cut["speedup"]}
 
 
 def calibrate_gate(settings: Settings, item: RealSet, big: Path, known: str) -> dict[str, Any]:
@@ -97,13 +101,17 @@ def main() -> None:
     """Run it for every set whose data and teacher are here."""
     parser = make_parser(__doc__)
     parser.add_argument("--widths", default=WIDTHS, help="shares of the encoder that stay")
+    parser.add_argument("--retrain", choices=("short", "full"), help="of the small models")
     parser.add_argument("--no-gate", action="store_true", help="small models alone")
     arguments = parser.parse_args()
     settings = to_settings(arguments)
     for item in settings.present():
         big = pack_teacher(settings, item)
+        ending = "" if arguments.retrain is None else f", retrained {arguments.retrain}"
         found = {
-            f"{item.name}, cut to {width}": calibrate_small(settings, item, big, width)
+            f"{item.name}, cut to {width}{ending}": calibrate_small(
+                settings, item, big, width, retrain=arguments.retrain
+            )
             for width in arguments.widths.split(",")
         }
         if item.name in NORMAL and not arguments.no_gate:
