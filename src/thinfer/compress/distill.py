@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from thinfer.compress.lesson import answer_rows, as_checkpoint, count_right
+import numpy as np
+from numpy.typing import NDArray
+
+from thinfer.compress.lesson import answer_rows, as_checkpoint, find_right
 from thinfer.compress.objective import DistillSettings, make_objectives
 from thinfer.compress.relations import choose_pair
 from thinfer.compress.state import State
@@ -45,9 +49,9 @@ def distill(
 
     Returns:
         The retrained state and its report; refused, with the state unchanged, when the best epoch
-        answers fewer of `dev` right than the state did before; degraded when relations were
-        asked for and no layer has any. A gradual constraint takes the last epoch, which is
-        never refused.
+        answers fewer of `dev` right than the state did before, by more than one standard error
+        of the paired difference; degraded when relations were asked for and no layer has any. A
+        gradual constraint takes the last epoch, which is never refused.
 
     Raises:
         DataError: student and teacher have another vocabulary, or other labels.
@@ -68,7 +72,7 @@ def distill(
     (loss_fn,) = make_objectives(
         master, train.targets, taught, settings=settings, pairs=[pair], is_multi_label=several
     )
-    before = count_right(state, dev)
+    before = find_right(state, dev)
     constraint = settings.constraint or hold_zeros(state)
     is_gradual = constraint is not None and constraint.is_gradual
     trained, told = train_classifier(
@@ -80,23 +84,35 @@ def distill(
         clock=clock,
         loss_fn=Objective(loss_fn=loss_fn, constraint=constraint) if constraint else loss_fn,
     )
-    after = count_right(state, dev, model=trained.model)
+    after = find_right(state, dev, model=trained.model)
     details = {
         "rows": len(train.batch),
         "unlabelled_rows": len(train.batch) - labelled,
         "epochs": told.epochs,
         "best_epoch": told.best_epoch,
         "stopped": told.stopped,
-        "dev_right_before": before,
-        "dev_right_after": after,
+        "dev_right_before": int(before.sum()),
+        "dev_right_after": int(after.sum()),
         "dev_rows": len(dev.batch),
         "relation_layers": pair if settings.relation_weight else None,
     }
-    if after < before and not is_gradual:
-        reason = f"retraining answered {after} of {len(dev.batch)} dev texts right, before {before}"
+    if _is_worse(before, after) and not is_gradual:
+        reason = (
+            f"retraining answered {after.sum()} of {len(after)} dev texts right, "
+            f"before {before.sum()}"
+        )
         return state, StepReport(step="distill", outcome="refused", reason=reason, details=details)
     report = StepReport(step="distill", outcome="applied", details=details)
     if settings.relation_weight and pair is None:
         reason = "attention relations were left out: no layer of both models has attention"
         report = replace(report, outcome="degraded", reason=reason)
     return state.replace(report, weights=trained.model.weights()), report
+
+
+def _is_worse(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> bool:
+    """Say whether retraining harmed, beyond what rows that turned either way do by chance.
+
+    It mostly helps, so a small dev set that says otherwise by a few rows is not believed.
+    """
+    lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
+    return lost - gained > math.sqrt(lost + gained)

@@ -13,7 +13,7 @@ from thinfer.nn.train import Encoded
 from thinfer.quality.answers import encode_answers
 from thinfer.text.batch import Batch
 
-__all__ = ["answer_rows", "as_checkpoint", "count_right"]
+__all__ = ["answer_rows", "as_checkpoint", "count_right", "find_right"]
 
 
 def answer_rows(
@@ -72,7 +72,24 @@ def count_right(state: State, rows: Encoded, *, model: EncoderClassifier | None 
         rows: texts with their labels.
         model: asked in place of the state's own module.
     """
+    return int(np.sum(find_right(state, rows, model=model)))
+
+
+def find_right(
+    state: State, rows: Encoded, *, model: EncoderClassifier | None = None
+) -> NDArray[np.bool_]:
+    """Give which rows a state answers right; of several labels a row, all must be right.
+
+    Args:
+        state: the classifier.
+        rows: texts with their labels.
+        model: asked in place of the state's own module.
+
+    Returns:
+        bool `[rows]`.
+    """
     asked = state.module() if model is None else model
     logits = compute_logits(asked, rows.batch, pad_id=state.pad_id)
     answers = encode_answers(logits, is_multi_label=state.is_multi_label)
-    return int(np.sum(answers == rows.targets))
+    right: NDArray[np.bool_] = answers == rows.targets
+    return right

@@ -76,6 +76,30 @@ def test_a_harmful_training_is_refused() -> None:
     assert report.details["dev_right_after"] < report.details["dev_right_before"]
 
 
+@pytest.mark.parametrize(("turned", "outcome"), [(1, "applied"), (4, "refused")])
+def test_few_rows_that_turn_wrong_are_chance(turned: int, outcome: str) -> None:
+    before = student()
+    settings = DistillSettings(train=dataclasses.replace(TRAIN, epochs=1))
+    after, _ = run(before, settings)
+    batch, _ = toy_task(400, seed=15)
+    own, later = (np.asarray(logits_of(state, batch)).argmax(axis=1) for state in (before, after))
+    rows = [*np.flatnonzero(own != later)[:turned], *np.flatnonzero(own == later)[:50]]
+    # Of these rows the student before its training answers all right.
+    dev = Encoded(batch=batch.select(rows), targets=own[rows])
+    same, report = distill(
+        before,
+        trained_state(),
+        encoded(1200, 11),
+        dev=dev,
+        settings=settings,
+        progress=SilentProgress(),
+        clock=ManualClock(),
+    )
+    told = report.details
+    assert (told["dev_right_before"], told["dev_right_after"]) == (50 + turned, 50)
+    assert (report.outcome, same is before) == (outcome, outcome == "refused")
+
+
 def test_the_same_seed_gives_the_same_weights() -> None:
     settings = DistillSettings(train=dataclasses.replace(TRAIN, epochs=1))
     batch, _ = toy_task(20, seed=1)
