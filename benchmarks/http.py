@@ -22,6 +22,7 @@ from benchmarks.http_inside import BATCH, run_inside
 from benchmarks.http_models import Forms, write_drawn, write_fake, write_nothing, write_pruned
 from benchmarks.http_rows import BUSY, LIMIT_MS, Effort, Row, compare_rows, resample
 from benchmarks.http_services import (
+    BARE,
     CHOSEN,
     FAKE,
     SAME,
@@ -30,7 +31,7 @@ from benchmarks.http_services import (
     list_services,
     running,
 )
-from benchmarks.launch import CORES, Service, start_thinfer
+from benchmarks.launch import CORES, Service, start_bare, start_thinfer
 from benchmarks.record import save
 from benchmarks.settings import RealSet, Settings, make_parser, say, to_settings
 from thinfer.bench.load import run_closed_loop, run_punctually
@@ -191,6 +192,7 @@ def _measure_kind(
         if kind == "overhead":
             fake = write_fake(forms, root)
             starters[FAKE] = lambda: start_thinfer(fake, threads=settings.threads, name=FAKE)
+            starters[BARE] = lambda: start_bare(threads=settings.threads)
             found = measure_overhead(settings, texts, effort, starters)
         else:
             found = measure_model(settings, forms, texts, effort, starters)

@@ -22,9 +22,10 @@ from benchmarks.launch import (
 from benchmarks.peer_env import StartError
 from benchmarks.settings import Settings, say
 
-__all__ = ["CHOSEN", "FAKE", "SAME", "Starters", "ask_all", "list_services", "running"]
+__all__ = ["BARE", "CHOSEN", "FAKE", "SAME", "Starters", "ask_all", "list_services", "running"]
 
 SAME, CHOSEN, FAKE = "thinfer", "thinfer, chosen engine", "thinfer, fake engine"
+BARE = "uvicorn alone, a constant answer"
 Starters = dict[str, Callable[[], AbstractContextManager[Service]]]
 
 

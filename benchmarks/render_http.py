@@ -104,8 +104,9 @@ def _tell_overhead(body: Body) -> list[str]:
     ]
     told = (
         "What a request costs beside the model: the same graph of one layer, eight wide, in every "
-        "service; the fake engine calls no runtime. The processor time of the service's process "
-        "over the requests it answered; nothing is subtracted. "
+        "service; the fake engine calls no runtime. Uvicorn alone, where it stands, reads a body "
+        "and answers with a constant: what no service on it can spare. The processor time of the "
+        "service's process over the requests it answered; nothing is subtracted. "
         f"{body['service_threads']} threads each, {body['effort']['rounds']} turns of "
         f"{body['effort']['seconds']:g} s.\n"
     )
