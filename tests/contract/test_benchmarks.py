@@ -189,17 +189,24 @@ def test_cascades_show_what_chose_and_what_judged() -> None:
         "small": {"engine": "onnxruntime", "precision": "int8"},
         "big": {"engine": "onnxruntime", "precision": "fp32"},
         **{"small_bytes": 4_000_000, "big_bytes": 50_000_000, "threshold": 0.8},
-        **{"dev": part, "test": part, "stopped": {"reasons": ["too few rows"]}},
+        **{
+            "small_speedup": 10.0,
+            "dev": part,
+            "test": part,
+            "stopped": {"reasons": ["too few rows"]},
+        },
         **{"machine": MACHINE, "threads": 2, "limit": None},
     }
     gate = {**body, "test": None, "threshold": None}
+    del gate["small_speedup"]
     gate["dev"] = {**part, "metrics": {name: {"accuracy": 0.8} for name in ("big", "cascade")}}
     page = render({"cascade": {"cold": body, "cold, gate": gate}})
     row = (
-        "| 70.00% | 81.00% | 80.00% | 26.60% | accuracy>=99.5% | 80.00% | 0.7900 … 0.8100 | holds |"
+        "| 70.00% | 81.00% | 80.00% | 10.00 | 26.60% | 36.60% "
+        "| accuracy>=99.5% | 80.00% | 0.7900 … 0.8100 | holds |"
     )
     assert page.count(row) == 2
-    assert "|  | 80.00% | 80.00% | 26.60% |" in page
+    assert "|  | 80.00% | 80.00% |  | 26.60% |  |" in page
     assert "- cold: the next step: too few rows" in page
     assert "- cold, gate: every text goes on: too few rows" in page
 

@@ -56,12 +56,7 @@ def distill(
     Raises:
         DataError: student and teacher have another vocabulary, or other labels.
     """
-    theirs, ours = (
-        f"{each.architecture.vocab} token rows, labels {each.labels}" for each in (teacher, state)
-    )
-    if ours != theirs:
-        what = "the student does not fit its teacher"
-        raise DataError(what, expected=theirs, got=ours, do="prune the vocabulary after it")
+    _check_fits(state, teacher)
     master = teacher.module().requires_grad_(False)
     labelled = len(train.batch)
     several = state.is_multi_label
@@ -97,16 +92,23 @@ def distill(
         "relation_layers": pair if settings.relation_weight else None,
     }
     if _is_worse(before, after) and not is_gradual:
-        reason = (
-            f"retraining answered {after.sum()} of {len(after)} dev texts right, "
-            f"before {before.sum()}"
-        )
+        counts = f"{after.sum()} of {len(after)} dev texts right, before {before.sum()}"
+        reason = f"retraining answered {counts}"
         return state, StepReport(step="distill", outcome="refused", reason=reason, details=details)
     report = StepReport(step="distill", outcome="applied", details=details)
     if settings.relation_weight and pair is None:
         reason = "attention relations were left out: no layer of both models has attention"
         report = replace(report, outcome="degraded", reason=reason)
     return state.replace(report, weights=trained.model.weights()), report
+
+
+def _check_fits(state: State, teacher: State) -> None:
+    theirs, ours = (
+        f"{each.architecture.vocab} token rows, labels {each.labels}" for each in (teacher, state)
+    )
+    if ours != theirs:
+        what = "the student does not fit its teacher"
+        raise DataError(what, expected=theirs, got=ours, do="prune the vocabulary after it")
 
 
 def _is_worse(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> bool:
