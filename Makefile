@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/thinfer demo
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
