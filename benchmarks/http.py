@@ -192,7 +192,7 @@ def _measure_kind(
         if kind == "overhead":
             fake = write_fake(forms, root)
             starters[FAKE] = lambda: start_thinfer(fake, threads=settings.threads, name=FAKE)
-            starters[BARE] = lambda: start_bare(threads=settings.threads)
+            starters[BARE] = lambda: start_bare(threads=settings.threads, name=BARE)
             found = measure_overhead(settings, texts, effort, starters)
         else:
             found = measure_model(settings, forms, texts, effort, starters)

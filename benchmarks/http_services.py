@@ -25,7 +25,7 @@ from benchmarks.settings import Settings, say
 __all__ = ["BARE", "CHOSEN", "FAKE", "SAME", "Starters", "ask_all", "list_services", "running"]
 
 SAME, CHOSEN, FAKE = "thinfer", "thinfer, chosen engine", "thinfer, fake engine"
-BARE = "uvicorn alone, a constant answer"
+BARE = "uvicorn alone"
 Starters = dict[str, Callable[[], AbstractContextManager[Service]]]
 
 

@@ -83,10 +83,10 @@ def start_fastapi(
     return _running(name, [*argv, "--one-at-a-time"] if is_serial else argv, threads=threads)
 
 
-def start_bare(*, threads: int) -> AbstractContextManager[Service]:
+def start_bare(*, threads: int, name: str) -> AbstractContextManager[Service]:
     """Serve one constant answer on uvicorn: what no service on it can spare."""
     app = PEERS / "bare_service" / "app.py"
-    return _running("uvicorn alone", [sys.executable, str(app)], threads=threads)
+    return _running(name, [sys.executable, str(app)], threads=threads)
 
 
 def prepare_litserve(settings: Settings, python: Path | None) -> Path:

@@ -21,7 +21,7 @@ def render_cascade(results: Body) -> list[str]:
         results: set → what `benchmarks.cascade` stored.
     """
     note = (
-        "A teacher cut below its floor (to 1/32 where nothing else is said), or a gate of hashed "
+        "A teacher cut far (to 1/32 where nothing else is said), or a gate of hashed "
         "n-grams, answers first; its teacher answers where it is unsure. The value of each floor "
         "with its interval, and the share of texts that go on; `dev` chose the threshold, `test` "
         "judged it. The verdict is that of both together against the bigger model alone. Small "

@@ -35,7 +35,7 @@ def distill(
     progress: Progress,
     clock: Clock,
 ) -> tuple[State, StepReport]:
-    """Retrain a state towards its teacher, and keep it only if `dev` agrees.
+    """Retrain a state towards its teacher, and keep it unless `dev` shows harm.
 
     Args:
         state: the student; its token ids are the teacher's.
